@@ -1,0 +1,40 @@
+# `make demo` shows the main job on this machine; `make test` is everything CI runs.
+export CGO_ENABLED = 0
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+K8S      := $(shell go list -m -f '{{.Version}}' k8s.io/apiserver 2>/dev/null | sed 's/^v0\./v1./')
+LDFLAGS  := -s -w -X dhow/cli.version=$(VERSION) -X k8s.io/component-base/version.gitVersion=$(K8S)+dhow
+TAGS     := grpcnotrace
+BUILD    := go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)'
+
+.PHONY: build arm64 demo test lint e2e bench conformance gen clean
+
+build: ## bin/dhow, static
+	$(BUILD) -o bin/dhow .
+
+arm64: ## bin/dhow-arm64, cross-compiled
+	GOARCH=arm64 $(BUILD) -o bin/dhow-arm64 .
+
+demo: build ## the main job, shown end to end, then cleaned up
+	bin/dhow demo
+
+test: build lint ## everything CI runs; needs root
+	go test -count=1 -timeout 25m ./...
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+
+e2e: build ## the real binary with real software: nginx, redis, docker-registry
+	go test -count=1 -v -timeout 20m ./test/e2e
+
+bench: build ## our figures beside the peers' that are installed
+	bench/run
+
+conformance: build ## upstream's suite; FOCUS= SKIP= PROCS=
+	test/conformance/run
+
+gen: ## what is generated from the API types
+	go generate ./...
+
+clean:
+	rm -rf bin

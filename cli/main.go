@@ -1,0 +1,89 @@
+// Package cli is the command line: one file per subcommand, each of which turns flags into a Config and hands
+// it to assemble. It is the only place that exits, reads the environment or prints to the user.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Main runs the command line and returns the process's exit code: 0, 1 for an error, 2 for a wrong call, or
+// what a contained command returned. A program name other than dhow that is a subcommand's picks that one
+// ("kubectl" as a link to dhow).
+func Main(args []string) int {
+	env := &environment{Root: "/", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	root := newRootCommand(env)
+	if name := filepath.Base(args[0]); name == "kubectl" {
+		args = append([]string{"dhow", name}, args[1:]...)
+	}
+	root.SetArgs(args[1:])
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	err := root.ExecuteContext(ctx)
+	var status exitStatus
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &usage):
+		fmt.Fprintf(env.Stderr, "dhow: %v\nSee 'dhow --help'.\n", err)
+		return 2
+	default:
+		fmt.Fprintf(env.Stderr, "dhow: %v\n", err)
+		return 1
+	}
+}
+
+// exitStatus ends the program with a code and without a word: a contained command's own.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// usageError is a call that cannot be understood; exit code 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func newRootCommand(env *environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "dhow",
+		Short: "Containers and Kubernetes in one binary",
+		Long: `dhow runs containers and a Kubernetes cluster on this machine, from one static binary.
+
+Start with 'dhow server', then 'dhow kubectl get nodes'. 'dhow demo' shows all of it and cleans up.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.PersistentFlags().StringVar(&env.Root, "root", env.Root, "directory under which every path lies")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddGroup(&cobra.Group{ID: "cluster", Title: "Cluster:"}, &cobra.Group{ID: "containers", Title: "Containers on this node:"},
+		&cobra.Group{ID: "images", Title: "Images:"})
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("cluster", newKubectlCommand(env), newVersionCommand(env))
+	return root
+}
