@@ -19,5 +19,5 @@ type Config struct {
 }
 
 // Use: n.SetPodCIDRs(prefixes) once the node knows spec.podCIDRs; Attach blocks until then (or ctx ends).
-// The first address of each pod CIDR is the node's own: it sits on the dummy link "<Name>0", is the pods'
+// The first address of each pod CIDR is the node's own: it sits on the link "<Name>0", is the pods'
 // gateway, and cluster DNS listens on it.
