@@ -26,6 +26,7 @@ var layers = map[string]int{
 	"node":       4,
 	"proxy":      4,
 	"dns":        4,
+	"demo":       4,
 	"controller": 3,
 	"apiserver":  3,
 	"store":      2,
@@ -35,6 +36,7 @@ var layers = map[string]int{
 	"volume":     2,
 	"identity":   2,
 	"api":        1,
+	"examples":   0,
 	"lifecycle":  0,
 	"internal/*": 0,
 }
