@@ -136,3 +136,17 @@ func agree(l *check.List, at *field.Path, word, annotation, kind string, file *s
 		mismatch("localhostProfile", "profile")
 	}
 }
+
+// AppArmorFromAnnotation is the profile that an annotation of old stands for, nil when it makes no sense.
+func AppArmorFromAnnotation(value string) *corev1.AppArmorProfile {
+	switch value {
+	case "unconfined":
+		return &corev1.AppArmorProfile{Type: corev1.AppArmorProfileTypeUnconfined}
+	case "runtime/default":
+		return &corev1.AppArmorProfile{Type: corev1.AppArmorProfileTypeRuntimeDefault}
+	}
+	if name, local := strings.CutPrefix(value, "localhost/"); local && name != "" && strings.TrimSpace(name) == name {
+		return &corev1.AppArmorProfile{Type: corev1.AppArmorProfileTypeLocalhost, LocalhostProfile: &name}
+	}
+	return nil
+}

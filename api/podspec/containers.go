@@ -2,6 +2,7 @@ package podspec
 
 import (
 	"iter"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -44,4 +45,30 @@ func ContainersAt(spec *corev1.PodSpec, at *field.Path) iter.Seq[Container] {
 // IsSidecar says whether an init container runs on beside the ordinary ones.
 func IsSidecar(c *corev1.Container) bool {
 	return c != nil && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+}
+
+// ShouldRestart says whether a container that ended with code runs again: its own rules first, then its own
+// policy, then the pod's.
+func ShouldRestart(c *corev1.Container, policy corev1.RestartPolicy, code int32) bool {
+	for _, rule := range c.RestartPolicyRules {
+		if rule.ExitCodes != nil && matchesCode(rule.ExitCodes, code) {
+			return rule.Action == corev1.ContainerRestartRuleActionRestart ||
+				rule.Action == corev1.ContainerRestartRuleActionRestartAllContainers
+		}
+	}
+	if c.RestartPolicy != nil {
+		policy = corev1.RestartPolicy(*c.RestartPolicy)
+	}
+	return policy == corev1.RestartPolicyAlways || policy == corev1.RestartPolicyOnFailure && code != 0
+}
+
+func matchesCode(codes *corev1.ContainerRestartRuleOnExitCodes, code int32) bool {
+	in := slices.Contains(codes.Values, code)
+	switch codes.Operator {
+	case corev1.ContainerRestartRuleOnExitCodesOpIn:
+		return in
+	case corev1.ContainerRestartRuleOnExitCodesOpNotIn:
+		return !in
+	}
+	return false
 }
