@@ -1,0 +1,148 @@
+// Package store is the cluster's memory: etcd inside the process, without sockets, and the storage that the API
+// server's registries use on it, whose decoded objects in-process informers share. It knows no kinds.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/etcd/client/pkg/v3/types"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/kubernetes"
+	"go.etcd.io/etcd/server/v3/config"
+	"go.etcd.io/etcd/server/v3/etcdserver"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	etcdfeatures "go.etcd.io/etcd/server/v3/features"
+	"go.uber.org/zap"
+	"k8s.io/apiserver/pkg/storage"
+	"k8s.io/apiserver/pkg/storage/etcd3"
+	"k8s.io/apiserver/pkg/storage/feature"
+	"k8s.io/utils/clock"
+)
+
+// Config of a Store.
+type Config struct {
+	// Dir holds etcd's data (/var/lib/dhow/etcd), mode 0700.
+	Dir string
+	// Log, slog.Default() if nil.
+	Log *slog.Logger
+}
+
+// Store is an etcd of one member, open for use.
+type Store struct {
+	log       *slog.Logger
+	lock      *os.File
+	server    *etcdserver.EtcdServer
+	client    *kubernetes.Client
+	compactor compactor
+
+	mu     sync.Mutex
+	shared map[reflect.Type]*shared
+}
+
+// compactor drops old revisions and knows up to which one it has.
+type compactor interface {
+	etcd3.Compactor
+	Stop()
+}
+
+// How often old revisions are dropped: watchers that were away longer must list again.
+const compactEvery = 5 * time.Minute
+
+// New opens the data in Dir, or makes it, and starts the member on it; reads and writes wait until the member
+// leads, which Ready waits for too. ErrLocked while another process has it; an error that names both versions
+// when another version of dhow wrote it.
+func New(c Config) (*Store, error) {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	lock, err := lockDir(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkVersion(c.Dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	server, err := etcdserver.NewServer(serverConfig(filepath.Join(c.Dir, "member-data")))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", c.Dir, err), lock.Close())
+	}
+	server.Start()
+	client := v3client.New(server)
+	s := &Store{
+		log: c.Log, lock: lock, server: server,
+		client:    &kubernetes.Client{Client: client},
+		compactor: etcd3.NewCompactor(client, compactEvery, clock.RealClock{}, nil),
+		shared:    map[reflect.Type]*shared{},
+	}
+	s.client.Kubernetes = s.client
+	return s, nil
+}
+
+// serverConfig is a single member that elects itself within 100 ms and listens nowhere.
+func serverConfig(dir string) config.ServerConfig {
+	urls := types.MustNewURLs([]string{"http://127.0.0.1:1"}) // wanted by the library, never opened
+	return config.ServerConfig{
+		Name: "dhow", DataDir: dir, ClientURLs: urls, PeerURLs: urls,
+		InitialPeerURLsMap: types.URLsMap{"dhow": urls}, InitialClusterToken: "dhow", NewCluster: true,
+		TickMs: 10, ElectionTicks: 10, InitialElectionTickAdvance: true, PreVote: true,
+		SnapshotCount: 10000, SnapshotCatchUpEntries: 5000, MaxSnapFiles: 5, MaxWALFiles: 5,
+		MaxTxnOps: 4096, MaxRequestBytes: 3 << 20, QuotaBackendBytes: 8 << 30,
+		AuthToken: "simple", BcryptCost: 4, TokenTTL: 300,
+		WarningApplyDuration: 100 * time.Millisecond, WarningUnaryRequestDuration: 300 * time.Millisecond,
+		WatchProgressNotifyInterval: 10 * time.Minute, DowngradeCheckTime: time.Hour,
+		AutoCompactionMode: "periodic", CompactHashCheckTime: time.Minute,
+		Logger: zap.NewNop(), ServerFeatureGate: etcdfeatures.NewDefaultServerFeatureGate("dhow", zap.NewNop()),
+		V2Deprecation: config.V2DeprDefault, Metrics: "basic", BackendFreelistType: bolt.FreelistMapType,
+	}
+}
+
+// Ready blocks until the member leads and serves.
+func (s *Store) Ready(ctx context.Context) error {
+	select {
+	case <-s.server.ReadyNotify():
+	case <-s.server.StopNotify():
+		return errors.New("etcd stopped while it started")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	// A client without endpoints cannot be asked for its features, so the check gets one that names some.
+	feature.DefaultFeatureSupportChecker.CheckClient(ctx, named{s.client.Client}, storage.RequestWatchProgress)
+	return nil
+}
+
+type named struct{ *clientv3.Client }
+
+func (named) Endpoints() []string { return []string{"in-process"} }
+
+// Run blocks until ctx ends, then closes the store; nothing may use it any more.
+func (s *Store) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		s.Close()
+		return nil
+	case <-s.server.StopNotify():
+		s.Close()
+		return errors.New("etcd stopped by itself")
+	}
+}
+
+// Close ends the member and gives the directory free.
+func (s *Store) Close() {
+	s.compactor.Stop()
+	s.server.Stop()
+	if err := s.lock.Close(); err != nil {
+		s.log.Debug("close lock", "err", err)
+	}
+}
