@@ -24,6 +24,7 @@ type Kind struct {
 	Names
 	new, newList func() runtime.Object
 	rules        Rules[Object]
+	served       []Alias // further versions
 }
 
 // Names are what clients call a kind.
