@@ -175,7 +175,10 @@ func (n *Network) SetPodCIDRs(ctx context.Context, prefixes []netip.Prefix) erro
 	if err := n.saveNode(); err != nil {
 		return err
 	}
-	if err := n.node.apply(prefixes); err != nil {
+	if _, err := n.node.apply(prefixes); err != nil {
+		return err
+	}
+	if err := n.routePods(); err != nil {
 		return err
 	}
 	select {
@@ -247,7 +250,11 @@ func (n *Network) repair() error {
 		return err
 	}
 	if len(n.cidrs) > 0 {
-		if err := n.node.apply(n.cidrs); err != nil {
+		missing, err := n.node.apply(n.cidrs)
+		if err == nil && missing {
+			err = n.routePods()
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -259,6 +266,28 @@ func (n *Network) repair() error {
 		if !there {
 			n.config.Log.Info("nftables table is gone, making it again", "table", n.config.Name)
 			return n.replaceTables()
+		}
+	}
+	return nil
+}
+
+// routePods makes the host's routes to all pods whose links are there.
+func (n *Network) routePods() error {
+	for _, rec := range n.pods {
+		gateways := n.gatewaysOf(rec.Addresses)
+		if len(gateways) != len(rec.Addresses) {
+			continue // of an earlier pod CIDR
+		}
+		w := newWire(linkName(n.config.Name, rec.ID), rec.Addresses, gateways)
+		link, err := n.host.LinkByName(w.name)
+		if isGone(err) {
+			continue // its sandbox died and will be detached
+		}
+		if err == nil {
+			err = w.hostSide(n.host, link.Attrs().Index)
+		}
+		if err != nil {
+			return fmt.Errorf("connect sandbox %s again: %w", rec.ID, err)
 		}
 	}
 	return nil

@@ -86,51 +86,53 @@ func (n node) addLink() (netlink.Link, error) {
 	return n.host.LinkByName(n.linkName())
 }
 
-// apply gives the node the first address of each pod CIDR, and only those.
-func (n node) apply(podCIDRs []netip.Prefix) error {
+// apply gives the node the first address of each pod CIDR, and only those. It tells whether an address was missing:
+// then the kernel has dropped the pods' routes too, which name it as their source.
+func (n node) apply(podCIDRs []netip.Prefix) (bool, error) {
 	link, err := n.ensureLink()
 	if err != nil {
-		return err
+		return false, err
 	}
-	if err := n.applyAddresses(link, podCIDRs); err != nil {
-		return err
+	missing, err := n.applyAddresses(link, podCIDRs)
+	if err != nil {
+		return false, err
 	}
 	if err := n.routeServices(link, podCIDRs); err != nil {
-		return err
+		return false, err
 	}
 	for _, p := range podCIDRs {
 		// What no pod has is answered at once, not sent to the default route.
 		if err := n.host.RouteReplace(unreachable(p)); err != nil {
-			return fmt.Errorf("add unreachable route for %s: %w", p, err)
+			return false, fmt.Errorf("add unreachable route for %s: %w", p, err)
 		}
 	}
-	return nil
+	return missing, nil
 }
 
-func (n node) applyAddresses(link netlink.Link, podCIDRs []netip.Prefix) error {
+func (n node) applyAddresses(link netlink.Link, podCIDRs []netip.Prefix) (bool, error) {
 	missing := map[string]netip.Addr{}
 	for _, p := range podCIDRs {
 		missing[single(nodeAddress(p)).String()] = nodeAddress(p)
 	}
 	present, err := n.host.AddrList(link, netlink.FAMILY_ALL)
 	if err != nil {
-		return fmt.Errorf("list addresses of %s: %w", n.linkName(), err)
+		return false, fmt.Errorf("list addresses of %s: %w", n.linkName(), err)
 	}
 	for _, a := range present {
 		if _, ok := missing[a.IPNet.String()]; ok {
 			delete(missing, a.IPNet.String())
 		} else if !a.IP.IsLinkLocalUnicast() {
 			if err := n.host.AddrDel(link, &a); err != nil {
-				return fmt.Errorf("remove address %s of %s: %w", a.IPNet, n.linkName(), err)
+				return false, fmt.Errorf("remove address %s of %s: %w", a.IPNet, n.linkName(), err)
 			}
 		}
 	}
 	for _, addr := range missing {
 		if err := n.host.AddrAdd(link, &netlink.Addr{IPNet: single(addr), Flags: unix.IFA_F_NODAD}); err != nil {
-			return fmt.Errorf("give %s the address %s: %w", n.linkName(), addr, err)
+			return false, fmt.Errorf("give %s the address %s: %w", n.linkName(), addr, err)
 		}
 	}
-	return nil
+	return len(missing) > 0, nil
 }
 
 // routeServices gives the host's own connections to services a route and a source address; what the service

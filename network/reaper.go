@@ -109,7 +109,7 @@ func dropRoutes(host *netlink.Handle, linkName string, addresses []netip.Addr) e
 		return fmt.Errorf("find link %s: %w", linkName, err)
 	}
 	for _, a := range addresses {
-		err := host.RouteDel(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: single(a)})
+		err := host.RouteDel(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: single(a), Scope: unix.RT_SCOPE_LINK})
 		if err != nil && !errors.Is(err, unix.ESRCH) && !isGone(err) {
 			return fmt.Errorf("remove route of %s: %w", a, err)
 		}
