@@ -37,8 +37,8 @@ type installer struct {
 	apply   *lazyConverter
 }
 
-// group is one API group's versions and their endpoints.
-type group struct {
+// apiGroup is one API group's versions and their endpoints.
+type apiGroup struct {
 	name     string
 	versions []schema.GroupVersion // preferred first
 	storage  map[schema.GroupVersion]map[string]rest.Storage
@@ -46,12 +46,12 @@ type group struct {
 
 // install adds kinds, whose group versions are preferred in the order they appear in.
 func (i *installer) install(kinds []Kind) error {
-	var groups []*group
-	byName := map[string]*group{}
+	var groups []*apiGroup
+	byName := map[string]*apiGroup{}
 	for _, k := range kinds {
 		g := byName[k.GroupVersion.Group]
 		if g == nil {
-			g = &group{name: k.GroupVersion.Group, storage: map[schema.GroupVersion]map[string]rest.Storage{}}
+			g = &apiGroup{name: k.GroupVersion.Group, storage: map[schema.GroupVersion]map[string]rest.Storage{}}
 			byName[g.name] = g
 			groups = append(groups, g)
 		}
@@ -72,7 +72,7 @@ func (i *installer) install(kinds []Kind) error {
 	return nil
 }
 
-func (g *group) add(gv schema.GroupVersion, storages map[string]rest.Storage) {
+func (g *apiGroup) add(gv schema.GroupVersion, storages map[string]rest.Storage) {
 	if g.storage[gv] == nil {
 		g.storage[gv] = map[string]rest.Storage{}
 		g.versions = append(g.versions, gv)
@@ -82,7 +82,7 @@ func (g *group) add(gv schema.GroupVersion, storages map[string]rest.Storage) {
 	}
 }
 
-func (i *installer) installGroup(g *group) error {
+func (i *installer) installGroup(g *apiGroup) error {
 	for _, gv := range g.versions {
 		if err := i.installVersion(g, gv); err != nil {
 			return err
@@ -96,7 +96,7 @@ func (i *installer) installGroup(g *group) error {
 	return nil
 }
 
-func (i *installer) installVersion(g *group, gv schema.GroupVersion) error {
+func (i *installer) installVersion(g *apiGroup, gv schema.GroupVersion) error {
 	s := i.server
 	v := &genericapi.APIGroupVersion{
 		Root: "/apis", Storage: g.storage[gv], GroupVersion: gv,
@@ -130,7 +130,7 @@ func (i *installer) installVersion(g *group, gv schema.GroupVersion) error {
 }
 
 // servedVersions lists for each resource the versions that it is served in.
-func (g *group) servedVersions() map[string][]string {
+func (g *apiGroup) servedVersions() map[string][]string {
 	served := map[string][]string{}
 	for _, gv := range g.versions {
 		for name := range g.storage[gv] {
@@ -141,7 +141,7 @@ func (g *group) servedVersions() map[string][]string {
 }
 
 // awaitStorage makes /readyz wait until the watch caches are filled.
-func (i *installer) awaitStorage(g *group, gv schema.GroupVersion) {
+func (i *installer) awaitStorage(g *apiGroup, gv schema.GroupVersion) {
 	for name, s := range g.storage[gv] {
 		if r, ok := s.(rest.StorageWithReadiness); ok {
 			i.server.StorageReadinessHook.RegisterStorage(metav1.GroupVersionResource{Group: gv.Group, Version: gv.Version, Resource: name}, r)
@@ -158,7 +158,7 @@ func (i *installer) serveLegacyRoot() {
 }
 
 // serveGroupRoot answers GET /apis/<group>.
-func (i *installer) serveGroupRoot(g *group) {
+func (i *installer) serveGroupRoot(g *apiGroup) {
 	described := metav1.APIGroup{Name: g.name}
 	for _, gv := range g.versions {
 		described.Versions = append(described.Versions, metav1.GroupVersionForDiscovery{GroupVersion: gv.String(), Version: gv.Version})

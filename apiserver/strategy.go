@@ -44,10 +44,12 @@ var (
 	_ rest.ResetFieldsStrategy             = strategy{}
 )
 
-func (s strategy) NamespaceScoped() bool                         { return !s.kind.Cluster }
-func (s strategy) AllowCreateOnUpdate(context.Context) bool      { return s.kind.rules.AllowCreateOnUpdate }
-func (s strategy) AllowUnconditionalUpdate(context.Context) bool { return !s.kind.rules.RequireResourceVersion }
-func (s strategy) Canonicalize(runtime.Object)                   {}
+func (s strategy) NamespaceScoped() bool                    { return !s.kind.Cluster }
+func (s strategy) AllowCreateOnUpdate(context.Context) bool { return s.kind.rules.AllowCreateOnUpdate }
+func (s strategy) AllowUnconditionalUpdate(context.Context) bool {
+	return !s.kind.rules.RequireResourceVersion
+}
+func (s strategy) Canonicalize(runtime.Object) {}
 
 // PrepareForCreate clears status and starts the generations of kinds that have a spec and a status.
 func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
@@ -69,13 +71,16 @@ func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object)
 	if s.status != nil {
 		part(o, s.status).Set(part(before, s.status))
 	}
+	counted := s.status != nil && s.spec != nil
+	if counted {
+		o.SetGeneration(before.GetGeneration()) // the kind's rules may raise it for more than the spec
+	}
 	if f := s.kind.rules.PrepareForUpdate; f != nil {
 		f(ctx, o, before)
 	}
-	if s.status == nil || s.spec == nil {
+	if !counted {
 		return
 	}
-	o.SetGeneration(before.GetGeneration())
 	if !apiequality.Semantic.DeepEqual(part(o, s.spec).Interface(), part(before, s.spec).Interface()) {
 		o.SetGeneration(before.GetGeneration() + 1)
 	}
@@ -183,7 +188,9 @@ func (s statusStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Obj
 	return errs
 }
 
-func (s statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string { return nil }
+func (s statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
+	return nil
+}
 
 func (s statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	return resetFields(s.kind, "spec")

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metatable "k8s.io/apimachinery/pkg/api/meta/table"
@@ -27,7 +28,13 @@ func (t table) ConvertToTable(_ context.Context, object, options runtime.Object)
 	}
 	var err error
 	out.Rows, err = metatable.MetaToTableRow(object, func(obj runtime.Object, m metav1.Object, name, _ string) ([]any, error) {
-		return append([]any{name}, t.rules.Cells(obj.(Object))...), nil
+		return t.row(name, t.rules.Cells(obj.(Object))), nil
 	})
 	return out, err
+}
+
+// row puts the name under the column "Name", which is not the first of events.
+func (t table) row(name string, cells []any) []any {
+	at := slices.IndexFunc(t.rules.Columns, func(c metav1.TableColumnDefinition) bool { return c.Format == "name" })
+	return slices.Insert(cells, min(max(at, 0), len(cells)), any(name))
 }

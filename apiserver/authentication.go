@@ -1,0 +1,58 @@
+package apiserver
+
+import (
+	"crypto/x509"
+	"net/http"
+
+	"k8s.io/apiserver/pkg/apis/apiserver"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/group"
+	"k8s.io/apiserver/pkg/authentication/request/anonymous"
+	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
+	"k8s.io/apiserver/pkg/authentication/request/union"
+	"k8s.io/apiserver/pkg/authentication/request/websocket"
+	x509request "k8s.io/apiserver/pkg/authentication/request/x509"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+
+	"dhow/apiserver/token"
+)
+
+// openPaths are what anybody may ask, without saying who they are.
+var openPaths = []string{"/healthz", "/livez", "/readyz", "/version"}
+
+// authentication finds out who asks: this process itself, the holder of a client certificate of the cluster's
+// authority, or of a service account's token. Nobody else gets further than openPaths.
+func (s *Server) authentication(c *genericapiserver.Config) error {
+	roots := x509.NewCertPool()
+	roots.AddCert(s.config.Identity.CA.Cert)
+	options := x509request.DefaultVerifyOptions()
+	options.Roots = roots
+	tokens := token.NewAuthenticator(&s.config.Identity.ServiceAccountKey.PublicKey, s.informers)
+	known := []authenticator.Request{
+		x509request.New(options, x509request.CommonNameUserConversion),
+		bearertoken.New(tokens),
+		websocket.NewProtocolAuthenticator(tokens),
+	}
+	known = append(known, s.config.Authenticators...)
+	var conditions []apiserver.AnonymousAuthCondition
+	for _, path := range openPaths {
+		conditions = append(conditions, apiserver.AnonymousAuthCondition{Path: path})
+	}
+	c.Authentication.APIAudiences = authenticator.Audiences{token.Issuer}
+	c.Authentication.Authenticator = union.New(
+		group.NewAuthenticatedGroupAdder(union.New(append([]authenticator.Request{inProcess{}}, known...)...)),
+		anonymous.NewAuthenticator(conditions),
+	)
+	return nil
+}
+
+// inProcess believes what transport says of a request: a context cannot come from outside.
+type inProcess struct{}
+
+func (inProcess) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
+	u, ok := userOf(r.Context())
+	if !ok {
+		return nil, false, nil
+	}
+	return &authenticator.Response{User: u}, true, nil
+}

@@ -1,0 +1,174 @@
+package apiserver
+
+import (
+	"crypto/tls"
+	"net/http"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	"k8s.io/apiserver/pkg/authorization/path"
+	authorizerunion "k8s.io/apiserver/pkg/authorization/union"
+	discoveryendpoint "k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	genericfilters "k8s.io/apiserver/pkg/server/filters"
+	serverstorage "k8s.io/apiserver/pkg/server/storage"
+	"k8s.io/apiserver/pkg/util/compatibility"
+	basecompatibility "k8s.io/component-base/compatibility"
+
+	"dhow/store"
+)
+
+// The server's own user, for its requests to itself.
+const (
+	apiserverUser = "system:apiserver"
+	mastersGroup  = "system:masters"
+)
+
+// build makes the library's servers: kinds of the cluster's own in front, custom resources behind them.
+func (s *Server) build() error {
+	base, err := s.genericConfig()
+	if err != nil {
+		return err
+	}
+	behind, err := s.customResources(base)
+	if err != nil {
+		return err
+	}
+	config := ownConfig(base)
+	config.RESTOptionsGetter = store.Options{
+		Store: s.config.Store, Codec: s.storageCodec(config.Serializer), Tracker: config.StorageObjectCountTracker, Share: true,
+	}
+	config.SkipOpenAPIInstallation = true
+	server, err := config.Complete(s.informers).New("dhow", behind)
+	if err != nil {
+		return err
+	}
+	i := &installer{
+		server: server, config: config, scheme: s.scheme, options: config.RESTOptionsGetter,
+		apply: &lazyConverter{scheme: s.scheme},
+	}
+	if err := i.install(s.config.Kinds); err != nil {
+		return err
+	}
+	s.serveKeys(server.Handler.NonGoRestfulMux)
+	s.generic = server
+	return nil
+}
+
+// ownConfig copies what the servers of one chain share; hooks are each server's own.
+func ownConfig(base *genericapiserver.Config) *genericapiserver.Config {
+	c := *base
+	c.PostStartHooks = map[string]genericapiserver.PostStartHookConfigEntry{}
+	return &c
+}
+
+func (s *Server) genericConfig() (*genericapiserver.Config, error) {
+	codecs := serializer.NewCodecFactory(s.scheme)
+	c := genericapiserver.NewConfig(codecs)
+	registry := compatibility.DefaultComponentGlobalsRegistry
+	c.EffectiveVersion = registry.EffectiveVersionFor(basecompatibility.DefaultKubeComponent)
+	c.LoopbackClientConfig = s.ClientConfig(apiserverUser, mastersGroup)
+	c.MergedResourceConfig = serverstorage.NewResourceConfig()
+	c.AggregatedDiscoveryGroupManager = discoveryendpoint.NewResourceManager("apis")
+	c.PublicAddress = s.config.Advertise.Addr().AsSlice()
+	c.ExternalAddress = s.config.Advertise.String()
+	c.LongRunningFunc = genericfilters.BasicLongRunningRequestCheck(
+		sets.NewString("watch", "proxy"), sets.NewString("attach", "exec", "proxy", "log", "portforward"))
+	c.ShutdownSendRetryAfter = false
+	c.RequestTimeout = time.Minute
+	c.ShutdownDelayDuration = 0
+	c.ShutdownWatchTerminationGracePeriod = time.Second
+	var err error
+	if c.Authorization.Authorizer, err = s.authorizer(); err != nil {
+		return nil, err
+	}
+	if err := s.secureServing(c); err != nil {
+		return nil, err
+	}
+	if err := s.authentication(c); err != nil {
+		return nil, err
+	}
+	return c, s.admission(c)
+}
+
+// secureServing offers TLS 1.2 and newer on the listener, and asks clients for a certificate.
+func (s *Server) secureServing(c *genericapiserver.Config) error {
+	cert, key, err := s.config.Identity.Serving("apiserver", "dhow-apiserver", s.config.ServingNames)
+	if err != nil {
+		return err
+	}
+	serving, err := dynamiccertificates.NewDynamicServingContentFromFiles("serving-cert", cert, key)
+	if err != nil {
+		return err
+	}
+	clientCA, err := dynamiccertificates.NewStaticCAContent("client-ca", s.config.Identity.CA.PEM)
+	if err != nil {
+		return err
+	}
+	c.SecureServing = &genericapiserver.SecureServingInfo{
+		Listener: s.config.Listener, Cert: serving, ClientCA: clientCA, MinTLSVersion: tls.VersionTLS12,
+		HTTP2MaxStreamsPerConnection: 1000,
+	}
+	return nil
+}
+
+// authorizer asks in turn: is it a path for everyone, is it an administrator, does the cluster's policy allow it?
+func (s *Server) authorizer() (authorizer.Authorizer, error) {
+	open, err := path.NewAuthorizer(openPaths)
+	if err != nil {
+		return nil, err
+	}
+	chain := []authorizerunion.NamedAuthorizer{
+		{AuthorizerName: "open-paths", Authorizer: open},
+		{AuthorizerName: "masters", Authorizer: authorizerfactory.NewPrivilegedGroups(mastersGroup)},
+	}
+	if s.config.Authorizer != nil {
+		chain = append(chain, authorizerunion.NamedAuthorizer{AuthorizerName: "policy", Authorizer: s.config.Authorizer(s.informers)})
+	}
+	return authorizerunion.New(chain...)
+}
+
+func (s *Server) admission(c *genericapiserver.Config) error {
+	if s.config.Admission == nil {
+		return nil
+	}
+	client, err := s.Client(apiserverUser, mastersGroup)
+	if err != nil {
+		return err
+	}
+	plugins, err := s.config.Admission(client, s.informers)
+	if err != nil {
+		return err
+	}
+	c.AdmissionControl = admission.NewChainHandler(plugins...)
+	return nil
+}
+
+// storageCodec keeps objects as protobuf of their group's preferred version.
+func (s *Server) storageCodec(codecs runtime.NegotiatedSerializer) func(schema.GroupResource) runtime.Codec {
+	kinds := map[schema.GroupResource]schema.GroupVersion{}
+	for _, k := range s.config.Kinds {
+		kinds[k.groupResource(k.Resource)] = k.GroupVersion
+	}
+	return func(gr schema.GroupResource) runtime.Codec {
+		codec, _, err := serverstorage.NewStorageCodec(serverstorage.StorageCodecConfig{
+			StorageMediaType: runtime.ContentTypeProtobuf, StorageSerializer: codecs.(runtime.StorageSerializer),
+			StorageVersion: kinds[gr], MemoryVersion: schema.GroupVersion{Group: gr.Group, Version: runtime.APIVersionInternal},
+		})
+		if err != nil {
+			panic(err) // protobuf is always there
+		}
+		return codec
+	}
+}
+
+type mux interface {
+	Handle(path string, handler http.Handler)
+}

@@ -1,0 +1,133 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	restclient "k8s.io/client-go/rest"
+
+	"dhow/identity"
+	"dhow/store"
+)
+
+// Config of a Server.
+type Config struct {
+	// Kinds are what it serves; a group's first kind names the group's preferred version.
+	Kinds []Kind
+	Store *store.Store
+	// Identity vouches for clients and signs service-account tokens.
+	Identity *identity.Identity
+	// Listener is where HTTPS is served; the server closes it.
+	Listener net.Listener
+	// ServingNames are the names and addresses by which clients reach the server.
+	ServingNames []string
+	// Advertise is the address and port at which pods reach the server: the endpoint of the Service
+	// default/kubernetes, whose own address is ServiceIP.
+	Advertise netip.AddrPort
+	ServiceIP netip.Addr
+	// Authorizer decides what members of system:masters are not asked about. Nil refuses everything else.
+	Authorizer func(informers.SharedInformerFactory) authorizer.Authorizer
+	// Admission makes the plug-ins, in the order they run.
+	Admission func(kubernetes.Interface, informers.SharedInformerFactory) ([]admission.Interface, error)
+	// Authenticators are asked besides client certificates and before anonymity.
+	Authenticators []authenticator.Request
+	// Log, slog.Default() if nil.
+	Log *slog.Logger
+}
+
+// Server is the Kubernetes API.
+type Server struct {
+	config    Config
+	scheme    *runtime.Scheme
+	transport *transport
+	informers *store.Factory
+	generic   *genericapiserver.GenericAPIServer
+	ready     chan struct{}
+}
+
+// New builds the server on the store; it serves nothing until Run.
+func New(c Config) (*Server, error) {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Listener == nil || c.Store == nil || c.Identity == nil {
+		return nil, errors.New("apiserver: Listener, Store and Identity must be set")
+	}
+	scheme, err := newScheme(c.Kinds)
+	if err != nil {
+		return nil, fmt.Errorf("apiserver: scheme: %w", err)
+	}
+	s := &Server{
+		config: c, scheme: scheme, transport: newTransport(),
+		informers: c.Store.Informers(), ready: make(chan struct{}),
+	}
+	if err := s.build(); err != nil {
+		return nil, fmt.Errorf("apiserver: %w", err)
+	}
+	return s, nil
+}
+
+// ClientConfig makes requests inside the process: they pass the whole chain of handlers (authorization,
+// admission, audit) as user, without sockets or TLS. They wait until the server runs.
+func (s *Server) ClientConfig(user string, groups ...string) *restclient.Config {
+	return s.transport.config(user, groups)
+}
+
+// Client is a typed client over ClientConfig.
+func (s *Server) Client(user string, groups ...string) (kubernetes.Interface, error) {
+	return kubernetes.NewForConfig(s.ClientConfig(user, groups...))
+}
+
+// Informers share the objects of the store; what they return is read-only.
+func (s *Server) Informers() informers.SharedInformerFactory { return s.informers }
+
+// Run serves until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	s.informers.StartWithContext(ctx)
+	defer s.informers.Shutdown()
+	prepared := s.generic.PrepareRun()
+	s.transport.serve(s.generic.Handler.FullHandlerChain)
+	go s.start(ctx)
+	err := prepared.RunWithContext(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// start makes the objects that every cluster has, then says that the server is ready.
+func (s *Server) start(ctx context.Context) {
+	client, err := s.Client(apiserverUser, mastersGroup)
+	if err != nil {
+		s.config.Log.Error("api server cannot talk to itself", "err", err)
+		return
+	}
+	if err := s.bootstrap(ctx, client); err != nil {
+		if ctx.Err() == nil {
+			s.config.Log.Error("first objects could not be made", "err", err)
+		}
+		return
+	}
+	close(s.ready)
+}
+
+// Ready blocks until requests are answered and the objects that every cluster has are there.
+func (s *Server) Ready(ctx context.Context) error {
+	select {
+	case <-s.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
