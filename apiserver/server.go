@@ -97,7 +97,6 @@ func (s *Server) Run(ctx context.Context) error {
 	s.informers.StartWithContext(ctx)
 	defer s.informers.Shutdown()
 	prepared := s.generic.PrepareRun()
-	s.transport.serve(s.generic.Handler.FullHandlerChain)
 	go s.start(ctx)
 	err := prepared.RunWithContext(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -106,8 +105,13 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// start makes the objects that every cluster has, then says that the server is ready.
+// start lets this process's own requests in once storage can answer them, makes the objects that every cluster
+// has, and says that the server is ready.
 func (s *Server) start(ctx context.Context) {
+	if err := s.config.Store.Filled(ctx); err != nil {
+		return // asked to stop
+	}
+	s.transport.serve(s.generic.Handler.FullHandlerChain)
 	client, err := s.Client(apiserverUser, mastersGroup)
 	if err != nil {
 		s.config.Log.Error("api server cannot talk to itself", "err", err)

@@ -1,11 +1,14 @@
 package store
 
 import (
+	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/cacher"
@@ -72,6 +75,7 @@ func (o Options) decorate(cfg *storagebackend.ConfigForResource, resourcePrefix 
 		return nil, nil, err
 	}
 	delegator := cacher.NewCacheDelegator(cached, raw)
+	o.Store.addCache(delegator)
 	var once sync.Once
 	return delegator, func() {
 		once.Do(func() {
@@ -80,4 +84,28 @@ func (o Options) decorate(cfg *storagebackend.ConfigForResource, resourcePrefix 
 			raw.Close()
 		})
 	}, nil
+}
+
+// addCache remembers a watch cache for Filled.
+func (s *Store) addCache(c storage.Interface) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.caches = append(s.caches, c)
+}
+
+// Filled blocks until every watch cache made so far has been filled: requests before that are told to come back
+// after a second.
+func (s *Store) Filled(ctx context.Context) error {
+	s.mu.Lock()
+	caches := slices.Clone(s.caches)
+	s.mu.Unlock()
+	for _, c := range caches {
+		err := wait.PollUntilContextCancel(ctx, 2*time.Millisecond, true, func(context.Context) (bool, error) {
+			return c.ReadinessCheck() == nil, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

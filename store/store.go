@@ -46,6 +46,7 @@ type Store struct {
 
 	mu     sync.Mutex
 	shared map[reflect.Type]*shared
+	caches []storage.Interface
 }
 
 // compactor drops old revisions and knows up to which one it has.
@@ -57,8 +58,8 @@ type compactor interface {
 // How often old revisions are dropped: watchers that were away longer must list again.
 const compactEvery = 5 * time.Minute
 
-// New opens the data in Dir, or makes it, and starts the member on it; reads and writes wait until the member
-// leads, which Ready waits for too. ErrLocked while another process has it; an error that names both versions
+// New opens the data in Dir, or makes it, and starts the member on it. Wait for Ready before registries are made:
+// a watch cache that asks too early asks again only after a second. ErrLocked while another process has it; an error that names both versions
 // when another version of dhow wrote it.
 func New(c Config) (*Store, error) {
 	if c.Log == nil {

@@ -7,12 +7,15 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	restclient "k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 
 	"dhow/apiserver"
 	"dhow/identity"
@@ -33,14 +36,21 @@ type Cluster struct {
 	Context context.Context
 }
 
+// quiet keeps the libraries' own log out of tests' output.
+var quiet sync.Once
+
 // Start serves kinds on an empty store. edit may change the configuration; it may be nil.
 func Start(t testing.TB, kinds []apiserver.Kind, edit func(*apiserver.Config)) *Cluster {
 	t.Helper()
+	quiet.Do(func() { klog.SetLogger(logr.Discard()) })
 	dir := t.TempDir()
 	id, err := identity.Open(filepath.Join(dir, "pki"))
 	check(t, err)
 	db, err := store.New(store.Config{Dir: filepath.Join(dir, "etcd")})
 	check(t, err)
+	wait, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	check(t, db.Ready(wait))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	address := netip.MustParseAddrPort(listener.Addr().String())
@@ -68,9 +78,6 @@ func Start(t testing.TB, kinds []apiserver.Kind, edit func(*apiserver.Config)) *
 		}
 		db.Close()
 	})
-	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	check(t, db.Ready(wait))
 	check(t, server.Ready(wait))
 	return newCluster(t, ctx, server, id, address)
 }

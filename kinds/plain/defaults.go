@@ -1,0 +1,220 @@
+package plain
+
+import (
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"dhow/api/podspec"
+	"dhow/api/volumespec"
+)
+
+// The defaults of Kubernetes' v1 API, for the kinds of this package.
+
+// unset makes p point at value where it points nowhere.
+func unset[T any](p **T, value T) {
+	if *p == nil {
+		*p = &value
+	}
+}
+
+// empty sets p where it is the zero value.
+func empty[T comparable](p *T, value T) {
+	var zero T
+	if *p == zero {
+		*p = value
+	}
+}
+
+func replicationController(r *corev1.ReplicationController) {
+	unset(&r.Spec.Replicas, 1)
+	if r.Spec.Template == nil {
+		return
+	}
+	podspec.Default(&r.Spec.Template.Spec)
+	if r.Spec.Selector == nil {
+		r.Spec.Selector = r.Spec.Template.Labels
+	}
+	if r.Labels == nil {
+		r.Labels = r.Spec.Template.Labels
+	}
+}
+
+func podTemplate(p *corev1.PodTemplate) { podspec.Default(&p.Template.Spec) }
+
+// limitRange takes what is missing from the tighter bound: requests from defaults, defaults from maxima.
+func limitRange(l *corev1.LimitRange) {
+	for i := range l.Spec.Limits {
+		item := &l.Spec.Limits[i]
+		if item.Type != corev1.LimitTypeContainer {
+			continue
+		}
+		fillIn(&item.Default, item.Max)
+		fillIn(&item.DefaultRequest, item.Default)
+		fillIn(&item.DefaultRequest, item.Min)
+	}
+}
+
+func fillIn(list *corev1.ResourceList, from corev1.ResourceList) {
+	for name, amount := range from {
+		if _, set := (*list)[name]; set {
+			continue
+		}
+		if *list == nil {
+			*list = corev1.ResourceList{}
+		}
+		(*list)[name] = amount.DeepCopy()
+	}
+}
+
+func persistentVolume(v *corev1.PersistentVolume) {
+	empty(&v.Spec.PersistentVolumeReclaimPolicy, corev1.PersistentVolumeReclaimRetain)
+	unset(&v.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
+	if h := v.Spec.HostPath; h != nil {
+		unset(&h.Type, corev1.HostPathUnset)
+	}
+}
+
+func claim(c *corev1.PersistentVolumeClaim) { volumespec.DefaultClaim(&c.Spec) }
+
+func daemonSet(d *appsv1.DaemonSet) {
+	podspec.Default(&d.Spec.Template.Spec)
+	u := &d.Spec.UpdateStrategy
+	empty(&u.Type, appsv1.RollingUpdateDaemonSetStrategyType)
+	if u.Type == appsv1.RollingUpdateDaemonSetStrategyType {
+		unset(&u.RollingUpdate, appsv1.RollingUpdateDaemonSet{})
+		unset(&u.RollingUpdate.MaxUnavailable, intstr.FromInt32(1))
+		unset(&u.RollingUpdate.MaxSurge, intstr.FromInt32(0))
+	}
+	unset(&d.Spec.RevisionHistoryLimit, 10)
+}
+
+func statefulSet(s *appsv1.StatefulSet) {
+	podspec.Default(&s.Spec.Template.Spec)
+	for i := range s.Spec.VolumeClaimTemplates {
+		claim(&s.Spec.VolumeClaimTemplates[i])
+	}
+	empty(&s.Spec.PodManagementPolicy, appsv1.OrderedReadyPodManagement)
+	u := &s.Spec.UpdateStrategy
+	empty(&u.Type, appsv1.RollingUpdateStatefulSetStrategyType)
+	if u.Type == appsv1.RollingUpdateStatefulSetStrategyType {
+		unset(&u.RollingUpdate, appsv1.RollingUpdateStatefulSetStrategy{})
+		unset(&u.RollingUpdate.Partition, 0)
+	}
+	unset(&s.Spec.PersistentVolumeClaimRetentionPolicy, appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{})
+	empty(&s.Spec.PersistentVolumeClaimRetentionPolicy.WhenDeleted, appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
+	empty(&s.Spec.PersistentVolumeClaimRetentionPolicy.WhenScaled, appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
+	unset(&s.Spec.Replicas, 1)
+	unset(&s.Spec.RevisionHistoryLimit, 10)
+}
+
+func job(j *batchv1.Job) { jobSpec(&j.Spec) }
+
+func jobSpec(s *batchv1.JobSpec) {
+	podspec.Default(&s.Template.Spec)
+	if s.Completions == nil && s.Parallelism == nil {
+		unset(&s.Completions, 1)
+	}
+	unset(&s.Parallelism, 1)
+	unset(&s.BackoffLimit, 6)
+	unset(&s.CompletionMode, batchv1.NonIndexedCompletion)
+	unset(&s.Suspend, false)
+	unset(&s.ManualSelector, false)
+	replace := batchv1.TerminatingOrFailed
+	if s.PodFailurePolicy != nil {
+		replace = batchv1.Failed
+	}
+	unset(&s.PodReplacementPolicy, replace)
+}
+
+func cronJob(c *batchv1.CronJob) {
+	jobSpec(&c.Spec.JobTemplate.Spec)
+	empty(&c.Spec.ConcurrencyPolicy, batchv1.AllowConcurrent)
+	unset(&c.Spec.Suspend, false)
+	unset(&c.Spec.SuccessfulJobsHistoryLimit, 3)
+	unset(&c.Spec.FailedJobsHistoryLimit, 1)
+}
+
+func ingressClass(c *networkingv1.IngressClass) {
+	if p := c.Spec.Parameters; p != nil {
+		unset(&p.Scope, networkingv1.IngressClassParametersReferenceScopeCluster)
+	}
+}
+
+func networkPolicy(p *networkingv1.NetworkPolicy) {
+	for _, rule := range p.Spec.Ingress {
+		policyPorts(rule.Ports)
+	}
+	for _, rule := range p.Spec.Egress {
+		policyPorts(rule.Ports)
+	}
+	if len(p.Spec.PolicyTypes) > 0 {
+		return
+	}
+	p.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
+	if len(p.Spec.Egress) > 0 {
+		p.Spec.PolicyTypes = append(p.Spec.PolicyTypes, networkingv1.PolicyTypeEgress)
+	}
+}
+
+func policyPorts(ports []networkingv1.NetworkPolicyPort) {
+	for i := range ports {
+		unset(&ports[i].Protocol, corev1.ProtocolTCP)
+	}
+}
+
+func storageClass(c *storagev1.StorageClass) {
+	unset(&c.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete)
+	unset(&c.VolumeBindingMode, storagev1.VolumeBindingImmediate)
+}
+
+func csiDriver(d *storagev1.CSIDriver) {
+	unset(&d.Spec.AttachRequired, true)
+	unset(&d.Spec.PodInfoOnMount, false)
+	unset(&d.Spec.StorageCapacity, false)
+	unset(&d.Spec.FSGroupPolicy, storagev1.ReadWriteOnceWithFSTypeFSGroupPolicy)
+	unset(&d.Spec.RequiresRepublish, false)
+	unset(&d.Spec.SELinuxMount, false)
+	if len(d.Spec.VolumeLifecycleModes) == 0 {
+		d.Spec.VolumeLifecycleModes = []storagev1.VolumeLifecycleMode{storagev1.VolumeLifecyclePersistent}
+	}
+}
+
+func priorityClass(c *schedulingv1.PriorityClass) {
+	unset(&c.PreemptionPolicy, corev1.PreemptLowerPriority)
+}
+
+func validatingWebhooks(c *admissionv1.ValidatingWebhookConfiguration) {
+	for i := range c.Webhooks {
+		w := &c.Webhooks[i]
+		webhook(&w.FailurePolicy, &w.MatchPolicy, &w.NamespaceSelector, &w.ObjectSelector, &w.TimeoutSeconds, w.ClientConfig.Service, w.Rules)
+	}
+}
+
+func mutatingWebhooks(c *admissionv1.MutatingWebhookConfiguration) {
+	for i := range c.Webhooks {
+		w := &c.Webhooks[i]
+		webhook(&w.FailurePolicy, &w.MatchPolicy, &w.NamespaceSelector, &w.ObjectSelector, &w.TimeoutSeconds, w.ClientConfig.Service, w.Rules)
+		unset(&w.ReinvocationPolicy, admissionv1.NeverReinvocationPolicy)
+	}
+}
+
+func webhook(failure **admissionv1.FailurePolicyType, match **admissionv1.MatchPolicyType, namespaces, objects **metav1.LabelSelector, seconds **int32, service *admissionv1.ServiceReference, rules []admissionv1.RuleWithOperations) {
+	unset(failure, admissionv1.Fail)
+	unset(match, admissionv1.Equivalent)
+	unset(namespaces, metav1.LabelSelector{})
+	unset(objects, metav1.LabelSelector{})
+	unset(seconds, 10)
+	if service != nil {
+		unset(&service.Port, 443)
+	}
+	for i := range rules {
+		unset(&rules[i].Scope, admissionv1.AllScopes)
+	}
+}

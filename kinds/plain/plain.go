@@ -1,0 +1,123 @@
+// Package plain holds the kinds that have no folder of their own yet: one line each says how they are named and
+// stored. Their defaults are beside it; validation is the API server's general one.
+package plain
+
+import (
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	nodev1 "k8s.io/api/node/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	resourcev1 "k8s.io/api/resource/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"dhow/apiserver"
+)
+
+// How a kind is kept.
+const (
+	namespaced = 0
+	cluster    = 1 << iota // not namespaced
+	status                 // has a status subresource
+	all                    // in kubectl get all
+)
+
+// define is Define for a kind that its names and flags describe.
+func define[T apiserver.Object, L runtime.Object](gv schema.GroupVersion, kind, resource string, flags int, setDefaults func(T), short ...string) apiserver.Kind {
+	names := apiserver.Names{Kind: kind, Resource: resource, ShortNames: short, Cluster: flags&cluster != 0}
+	if flags&all != 0 {
+		names.Categories = []string{"all"}
+	}
+	return apiserver.Define[T, L](gv, names, apiserver.Rules[T]{HasStatus: flags&status != 0, Default: setDefaults})
+}
+
+// Kinds lists them, the API groups in the order in which discovery shows them.
+func Kinds() []apiserver.Kind {
+	var kinds []apiserver.Kind
+	for _, group := range [][]apiserver.Kind{core(), workloads(), networking(), storage(), policies(), resources()} {
+		kinds = append(kinds, group...)
+	}
+	return kinds
+}
+
+func core() []apiserver.Kind {
+	v1 := corev1.SchemeGroupVersion
+	return []apiserver.Kind{
+		replicationControllers(),
+		define[*corev1.LimitRange, *corev1.LimitRangeList](v1, "LimitRange", "limitranges", namespaced, limitRange, "limits"),
+		define[*corev1.ResourceQuota, *corev1.ResourceQuotaList](v1, "ResourceQuota", "resourcequotas", status, nil, "quota"),
+		define[*corev1.PodTemplate, *corev1.PodTemplateList](v1, "PodTemplate", "podtemplates", namespaced, podTemplate),
+		define[*corev1.PersistentVolume, *corev1.PersistentVolumeList](v1, "PersistentVolume", "persistentvolumes", cluster|status, persistentVolume, "pv"),
+		define[*corev1.PersistentVolumeClaim, *corev1.PersistentVolumeClaimList](v1, "PersistentVolumeClaim", "persistentvolumeclaims", status, claim, "pvc"),
+	}
+}
+
+func workloads() []apiserver.Kind {
+	apps, batch := appsv1.SchemeGroupVersion, batchv1.SchemeGroupVersion
+	return []apiserver.Kind{
+		define[*appsv1.DaemonSet, *appsv1.DaemonSetList](apps, "DaemonSet", "daemonsets", status|all, daemonSet, "ds"),
+		statefulSets(),
+		define[*appsv1.ControllerRevision, *appsv1.ControllerRevisionList](apps, "ControllerRevision", "controllerrevisions", namespaced, nil),
+		define[*batchv1.Job, *batchv1.JobList](batch, "Job", "jobs", status|all, job),
+		define[*batchv1.CronJob, *batchv1.CronJobList](batch, "CronJob", "cronjobs", status|all, cronJob, "cj"),
+		define[*autoscalingv2.HorizontalPodAutoscaler, *autoscalingv2.HorizontalPodAutoscalerList](autoscalingv2.SchemeGroupVersion,
+			"HorizontalPodAutoscaler", "horizontalpodautoscalers", status|all, autoscaler, "hpa").With(autoscalingV1()),
+	}
+}
+
+func networking() []apiserver.Kind {
+	v1 := networkingv1.SchemeGroupVersion
+	return []apiserver.Kind{
+		define[*networkingv1.Ingress, *networkingv1.IngressList](v1, "Ingress", "ingresses", status, nil, "ing"),
+		define[*networkingv1.IngressClass, *networkingv1.IngressClassList](v1, "IngressClass", "ingressclasses", cluster, ingressClass),
+		define[*networkingv1.NetworkPolicy, *networkingv1.NetworkPolicyList](v1, "NetworkPolicy", "networkpolicies", namespaced, networkPolicy, "netpol"),
+		define[*networkingv1.IPAddress, *networkingv1.IPAddressList](v1, "IPAddress", "ipaddresses", cluster, nil, "ip"),
+		define[*networkingv1.ServiceCIDR, *networkingv1.ServiceCIDRList](v1, "ServiceCIDR", "servicecidrs", cluster|status, nil),
+	}
+}
+
+func storage() []apiserver.Kind {
+	v1 := storagev1.SchemeGroupVersion
+	return []apiserver.Kind{
+		define[*storagev1.StorageClass, *storagev1.StorageClassList](v1, "StorageClass", "storageclasses", cluster, storageClass, "sc"),
+		define[*storagev1.CSINode, *storagev1.CSINodeList](v1, "CSINode", "csinodes", cluster, nil),
+		define[*storagev1.CSIDriver, *storagev1.CSIDriverList](v1, "CSIDriver", "csidrivers", cluster, csiDriver),
+		define[*storagev1.CSIStorageCapacity, *storagev1.CSIStorageCapacityList](v1, "CSIStorageCapacity", "csistoragecapacities", namespaced, nil),
+		define[*storagev1.VolumeAttachment, *storagev1.VolumeAttachmentList](v1, "VolumeAttachment", "volumeattachments", cluster|status, nil),
+		define[*storagev1.VolumeAttributesClass, *storagev1.VolumeAttributesClassList](v1, "VolumeAttributesClass", "volumeattributesclasses", cluster, nil, "vac"),
+	}
+}
+
+func policies() []apiserver.Kind {
+	admission, flow := admissionv1.SchemeGroupVersion, flowcontrolv1.SchemeGroupVersion
+	return []apiserver.Kind{
+		define[*policyv1.PodDisruptionBudget, *policyv1.PodDisruptionBudgetList](policyv1.SchemeGroupVersion, "PodDisruptionBudget", "poddisruptionbudgets", status, nil, "pdb"),
+		define[*schedulingv1.PriorityClass, *schedulingv1.PriorityClassList](schedulingv1.SchemeGroupVersion, "PriorityClass", "priorityclasses", cluster, priorityClass, "pc"),
+		define[*nodev1.RuntimeClass, *nodev1.RuntimeClassList](nodev1.SchemeGroupVersion, "RuntimeClass", "runtimeclasses", cluster, nil),
+		define[*certificatesv1.CertificateSigningRequest, *certificatesv1.CertificateSigningRequestList](certificatesv1.SchemeGroupVersion, "CertificateSigningRequest", "certificatesigningrequests", cluster|status, nil, "csr"),
+		define[*admissionv1.ValidatingWebhookConfiguration, *admissionv1.ValidatingWebhookConfigurationList](admission, "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", cluster, validatingWebhooks),
+		define[*admissionv1.MutatingWebhookConfiguration, *admissionv1.MutatingWebhookConfigurationList](admission, "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", cluster, mutatingWebhooks),
+		define[*admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyList](admission, "ValidatingAdmissionPolicy", "validatingadmissionpolicies", cluster|status, nil),
+		define[*admissionv1.ValidatingAdmissionPolicyBinding, *admissionv1.ValidatingAdmissionPolicyBindingList](admission, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", cluster, nil),
+		define[*flowcontrolv1.FlowSchema, *flowcontrolv1.FlowSchemaList](flow, "FlowSchema", "flowschemas", cluster|status, nil),
+		define[*flowcontrolv1.PriorityLevelConfiguration, *flowcontrolv1.PriorityLevelConfigurationList](flow, "PriorityLevelConfiguration", "prioritylevelconfigurations", cluster|status, nil),
+	}
+}
+
+func resources() []apiserver.Kind {
+	v1 := resourcev1.SchemeGroupVersion
+	return []apiserver.Kind{
+		define[*resourcev1.DeviceClass, *resourcev1.DeviceClassList](v1, "DeviceClass", "deviceclasses", cluster, nil),
+		define[*resourcev1.ResourceClaim, *resourcev1.ResourceClaimList](v1, "ResourceClaim", "resourceclaims", status, nil),
+		define[*resourcev1.ResourceClaimTemplate, *resourcev1.ResourceClaimTemplateList](v1, "ResourceClaimTemplate", "resourceclaimtemplates", namespaced, nil),
+		define[*resourcev1.ResourceSlice, *resourcev1.ResourceSliceList](v1, "ResourceSlice", "resourceslices", cluster, nil),
+	}
+}
