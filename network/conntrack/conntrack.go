@@ -2,6 +2,7 @@
 package conntrack
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,6 +11,9 @@ import (
 
 	"dhow/network/nft"
 )
+
+// attempts at reading a table that changes while it is read.
+const attempts = 5
 
 // Flow is one tracked connection as far as destination NAT is concerned.
 type Flow struct {
@@ -47,7 +51,14 @@ func Delete(f nft.Family, match func(Flow) bool) error {
 	if f.Bits == 128 {
 		family = netlink.FAMILY_V6
 	}
-	if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, filter(match)); err != nil {
+	var err error
+	for range attempts {
+		_, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, filter(match))
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("delete %s connection tracking entries: %w", f.Name, err)
 	}
 	return nil

@@ -9,6 +9,16 @@ import (
 	"github.com/google/nftables/expr"
 )
 
+// Last returns the last address of a prefix.
+func Last(p netip.Prefix) netip.Addr {
+	bytes := p.Masked().Addr().AsSlice()
+	for bit := p.Bits(); bit < len(bytes)*8; bit++ {
+		bytes[bit/8] |= 1 << (7 - bit%8)
+	}
+	last, _ := netip.AddrFromSlice(bytes)
+	return last
+}
+
 // Types of the parts of a set's key, beside Family.Addr.
 var (
 	Proto  = nftables.TypeInetProto
@@ -43,6 +53,13 @@ func NewVerdicts(t *nftables.Table, name string, key ...nftables.SetDatatype) *n
 	return s
 }
 
+// NewRanges describes a set whose elements are ranges of concatenated keys.
+func NewRanges(t *nftables.Table, name string, key ...nftables.SetDatatype) *nftables.Set {
+	s := NewSet(t, name, key...)
+	s.Interval = true
+	return s
+}
+
 // Learned makes a map one that rules write to by Remember; at most size entries.
 func Learned(s *nftables.Set, size uint32) *nftables.Set {
 	s.Dynamic, s.HasTimeout, s.Size, s.Timeout = true, true, size, time.Hour
@@ -66,6 +83,9 @@ func (k Key) Number(n uint32) Key { return binary.NativeEndian.AppendUint32(k, n
 
 // Element is a set's element.
 func Element(key Key) nftables.SetElement { return nftables.SetElement{Key: key} }
+
+// Range is an element of NewRanges: all keys whose every part lies between those of first and last.
+func Range(first, last Key) nftables.SetElement { return nftables.SetElement{Key: first, KeyEnd: last} }
 
 // Entry is a map's element.
 func Entry(key, value Key) nftables.SetElement { return nftables.SetElement{Key: key, Val: value} }

@@ -134,6 +134,12 @@ func Redirected() []expr.Any {
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: R0, Data: make([]byte, 4)}}
 }
 
+// New matches the first packets of connections.
+func New() []expr.Any {
+	return []expr.Any{&expr.Ct{Key: expr.CtKeySTATE, Register: R0}, masked(expr.CtStateBitNEW),
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: R0, Data: make([]byte, 4)}}
+}
+
 // Marked matches packets with all bits of mark set.
 func Marked(mark uint32) []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyMARK, Register: R0}, masked(mark),

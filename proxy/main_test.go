@@ -1,0 +1,9 @@
+package proxy
+
+import (
+	"testing"
+
+	"dhow/network/networktest"
+)
+
+func TestMain(m *testing.M) { networktest.Main(m) }
