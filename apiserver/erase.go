@@ -33,6 +33,8 @@ func erase[T Object](r Rules[T]) Rules[Object] {
 		AllowCreateOnUpdate:    r.AllowCreateOnUpdate,
 		RequireResourceVersion: r.RequireResourceVersion,
 		OrphanByDefault:        r.OrphanByDefault,
+		Delete:                 r.Delete,
+		StatusOnCreate:         r.StatusOnCreate,
 		Subresources:           r.Subresources,
 		Hook:                   r.Hook,
 	}

@@ -77,6 +77,10 @@ type Rules[T Object] struct {
 	// GracePeriod makes deletion graceful: it may adjust options and says whether the object stays for now
 	// (rest.RESTGracefulDeleteStrategy). Pods only.
 	GracePeriod func(ctx context.Context, obj T, options *metav1.DeleteOptions) bool
+	// Delete replaces the deletion of one object (Namespace: it stays until it is empty).
+	Delete func(ctx context.Context, store *genericregistry.Store, name string, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error)
+	// StatusOnCreate: a create may set the status too (Node).
+	StatusOnCreate bool
 	// OrphanByDefault: dependents are kept unless the client says otherwise (Job).
 	OrphanByDefault bool
 

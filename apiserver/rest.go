@@ -21,12 +21,20 @@ import (
 // resource is a kind's main REST endpoint.
 type resource struct {
 	*genericregistry.Store
-	names Names
+	kind Kind
+}
+
+// Delete deletes one object, in the kind's own way where it has one.
+func (r *resource) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
+	if f := r.kind.rules.Delete; f != nil {
+		return f(ctx, r.Store, name, validate, options)
+	}
+	return r.Store.Delete(ctx, name, validate, options)
 }
 
 // ShortNames and Categories are what discovery tells kubectl.
-func (r *resource) ShortNames() []string { return r.names.ShortNames }
-func (r *resource) Categories() []string { return r.names.Categories }
+func (r *resource) ShortNames() []string { return r.kind.ShortNames }
+func (r *resource) Categories() []string { return r.kind.Categories }
 
 // storages makes a kind's endpoints by their discovery names: "pods", "pods/status" …
 func (k Kind) storages(typer runtime.ObjectTyper, options generic.RESTOptionsGetter) (map[string]rest.Storage, error) {
@@ -57,7 +65,7 @@ func (k Kind) storages(typer runtime.ObjectTyper, options generic.RESTOptionsGet
 	if k.rules.Hook != nil {
 		k.rules.Hook(store)
 	}
-	all := map[string]rest.Storage{k.Resource: &resource{store, k.Names}}
+	all := map[string]rest.Storage{k.Resource: &resource{store, k}}
 	if k.rules.HasStatus {
 		all[k.Resource+"/status"] = newStatus(store, base)
 	}

@@ -54,11 +54,11 @@ func (s strategy) Canonicalize(runtime.Object) {}
 // PrepareForCreate clears status and starts the generations of kinds that have a spec and a status.
 func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	o := obj.(Object)
-	if s.status != nil {
+	if s.status != nil && !s.kind.rules.StatusOnCreate {
 		part(o, s.status).SetZero()
-		if s.spec != nil {
-			o.SetGeneration(1)
-		}
+	}
+	if s.status != nil && s.spec != nil {
+		o.SetGeneration(1)
 	}
 	if f := s.kind.rules.PrepareForCreate; f != nil {
 		f(ctx, o)
