@@ -35,6 +35,9 @@ type Binding struct {
 	WarnAfter      *jwt.NumericDate `json:"warnafter,omitempty"`
 }
 
+// SetWarnAfter notes when the holder ought to have asked for a new token: uses after that are warned about.
+func (b *Binding) SetWarnAfter(t time.Time) { b.WarnAfter = jwt.NewNumericDate(t) }
+
 type claims struct {
 	jwt.RegisteredClaims
 	Binding Binding `json:"kubernetes.io"`
