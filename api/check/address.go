@@ -1,6 +1,8 @@
 package check
 
 import (
+	"net/netip"
+
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -39,5 +41,24 @@ func (l *List) OnePerFamily(path *field.Path, value any, ips []string) {
 	dual, err := netutils.IsDualStackIPStrings(ips)
 	if err != nil || !dual || len(ips) > 2 {
 		l.Invalid(path, value, "may specify no more than one IP for each IP family")
+	}
+}
+
+// EndpointIP refuses addresses that no other machine can reach: unspecified, loopback and link-local ones. What
+// is no address at all passes: IP says so.
+func (l *List) EndpointIP(path *field.Path, value string) {
+	ip, err := netip.ParseAddr(value)
+	if err != nil {
+		return
+	}
+	switch ip = ip.Unmap(); {
+	case ip.IsUnspecified():
+		l.Invalid(path, value, "may not be unspecified ("+value+")")
+	case ip.IsLoopback():
+		l.Invalid(path, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+	case ip.IsLinkLocalUnicast():
+		l.Invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+	case ip.IsLinkLocalMulticast():
+		l.Invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
 	}
 }

@@ -148,27 +148,9 @@ func externalIPs(l *check.List, s, old *corev1.Service) {
 		var one check.List
 		at := spec.Child("externalIPs").Index(i)
 		if one.IP(at, ip, known...); len(one.Errors()) == 0 {
-			notSpecial(&one, at, ip)
+			one.EndpointIP(at, ip)
 		}
 		l.Add(one.Errors()...)
-	}
-}
-
-// notSpecial refuses addresses that are nobody's or this machine's.
-func notSpecial(l *check.List, at *field.Path, text string) {
-	ip, err := netip.ParseAddr(text)
-	if err != nil {
-		return // known from before, and not for us to judge
-	}
-	switch ip = ip.Unmap(); {
-	case ip.IsUnspecified():
-		l.Invalid(at, text, fmt.Sprintf("may not be unspecified (%v)", text))
-	case ip.IsLoopback():
-		l.Invalid(at, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
-	case ip.IsLinkLocalUnicast():
-		l.Invalid(at, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-	case ip.IsLinkLocalMulticast():
-		l.Invalid(at, text, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
 	}
 }
 
