@@ -145,15 +145,13 @@ func (n *Network) openPorts(rec *record) error {
 	if len(rec.Ports) == 0 {
 		return nil
 	}
-	b, err := nft.Begin()
+	err := n.nft.Change(func(b *nft.Batch) {
+		for _, f := range n.config.families() {
+			r := rules{f, n.config.Name}
+			r.fill(r.sets(r.table(b)), rec, b.Add)
+		}
+	})
 	if err != nil {
-		return err
-	}
-	for _, f := range n.config.families() {
-		r := rules{f, n.config.Name}
-		r.fill(r.sets(r.table(b)), rec, b.Add)
-	}
-	if err := b.Commit(); err != nil {
 		return err
 	}
 	return n.forgetFlows(rec)
@@ -173,25 +171,22 @@ func (n *Network) closePorts(rec *record) error {
 
 // replacePorts writes the elements of all sandboxes but one anew.
 func (n *Network) replacePorts(except string) error {
-	b, err := nft.Begin()
-	if err != nil {
-		return err
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, f := range n.config.families() {
-		r := rules{f, n.config.Name}
-		s := r.sets(r.table(b))
-		for _, set := range s.all() {
-			b.Flush(set)
-		}
-		for id, rec := range n.pods {
-			if id != except {
-				r.fill(s, rec, b.Add)
+	return n.nft.Change(func(b *nft.Batch) {
+		for _, f := range n.config.families() {
+			r := rules{f, n.config.Name}
+			s := r.sets(r.table(b))
+			for _, set := range s.all() {
+				b.Flush(set)
+			}
+			for id, rec := range n.pods {
+				if id != except {
+					r.fill(s, rec, b.Add)
+				}
 			}
 		}
-	}
-	return b.Commit()
+	})
 }
 
 // forgetFlows makes the kernel decide anew about UDP packets to the sandbox's host ports, which otherwise go

@@ -151,7 +151,7 @@ func TestRepairMakesTheNodesObjectsAgain(t *testing.T) {
 	}
 	networktest.Serve(t, networktest.Node{T: t}, "tcp", "0.0.0.0:7000", "host")
 	networktest.MustAsk(t, p, "tcp", "10.42.0.1:7000")
-	if there, err := nft.TableExists(nft.V4(), "nt"); err != nil || !there {
+	if there, err := new(nft.Socket).TableExists(nft.V4(), "nt"); err != nil || !there {
 		t.Errorf("table there: %v, %v", there, err)
 	}
 }
@@ -180,7 +180,7 @@ func host(t *testing.T) string {
 		}
 	}
 	for _, f := range []nft.Family{nft.V4(), nft.V6()} {
-		there, err := nft.TableExists(f, "nt")
+		there, err := new(nft.Socket).TableExists(f, "nt")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,6 +26,7 @@ type Network struct {
 	host    *netlink.Handle
 	node    node
 	reaper  reaper
+	nft     nft.Socket
 
 	ready   chan struct{} // closed when Run has made the node's objects
 	address chan struct{} // closed when the node has its addresses
@@ -64,7 +65,7 @@ func newNode(config Config, host *netlink.Handle) node {
 // Run makes the node's link and tables, adopts the pods of an earlier run, and repairs the node's objects until
 // ctx ends. Pods stay connected when it returns.
 func (n *Network) Run(ctx context.Context) error {
-	defer n.host.Close()
+	defer n.close()
 	if err := n.start(); err != nil {
 		return err
 	}
@@ -86,6 +87,13 @@ func (n *Network) Run(ctx context.Context) error {
 				n.config.Log.Error("repair pod network", "err", err)
 			}
 		}
+	}
+}
+
+func (n *Network) close() {
+	n.host.Close()
+	if err := n.nft.Close(); err != nil {
+		n.config.Log.Error("close pod network", "err", err)
 	}
 }
 
@@ -259,7 +267,7 @@ func (n *Network) repair() error {
 		}
 	}
 	for _, f := range n.config.families() {
-		there, err := nft.TableExists(f, n.config.Name)
+		there, err := n.nft.TableExists(f, n.config.Name)
 		if err != nil {
 			return err
 		}
@@ -294,14 +302,11 @@ func (n *Network) routePods() error {
 }
 
 func (n *Network) replaceTables() error {
-	b, err := nft.Begin()
-	if err != nil {
-		return err
-	}
-	for _, f := range n.config.families() {
-		rules{f, n.config.Name}.replace(b, n.config.ClusterCIDRs, n.pods)
-	}
-	return b.Commit()
+	return n.nft.Change(func(b *nft.Batch) {
+		for _, f := range n.config.families() {
+			rules{f, n.config.Name}.replace(b, n.config.ClusterCIDRs, n.pods)
+		}
+	})
 }
 
 func without(prefixes, drop []netip.Prefix) []netip.Prefix {

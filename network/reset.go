@@ -53,21 +53,6 @@ func deleteLinks(host *netlink.Handle, name string) error {
 }
 
 func dropTables(config Config) error {
-	b, err := nft.Begin()
-	if err != nil {
-		return err
-	}
-	for _, f := range []nft.Family{nft.V4(), nft.V6()} {
-		there, err := nft.TableExists(f, config.Name)
-		if err != nil {
-			return err
-		}
-		if there {
-			b.DropTable(f, config.Name)
-		}
-	}
-	if b.Empty() {
-		return nil
-	}
-	return b.Commit()
+	var socket nft.Socket
+	return errors.Join(socket.DropTables(config.Name), socket.Close())
 }

@@ -16,7 +16,7 @@ const (
 	setInside     = "services-inside" // the same, for clients in the cluster where they are led otherwise
 	setInsidePool = "pools-inside"
 	setEndpoints  = "endpoints"   // pool, index → address, port
-	setAlive      = "alive"       // pool, address, port
+	setAlive      = "alive"       // pool, address, port; of pools with affinity
 	setRefused    = "refused"     // frontend → chain
 	setClusterIPs = "cluster-ips" // address
 	setHairpin    = "hairpin"     // address twice
@@ -110,7 +110,9 @@ func (p *plan) elements(f nft.Family, ids *numbers) map[element]value {
 		for i, e := range endpoints {
 			at := string(nft.Key{}.Addr(e.Addr()).Port(e.Port()))
 			all[element{setEndpoints, string(nft.Key{}.Number(id).Number(uint32(i)))}] = value{data: at}
-			all[element{setAlive, string(nft.Key{}.Number(id)) + at}] = value{}
+			if p.sticky {
+				all[element{setAlive, string(nft.Key{}.Number(id)) + at}] = value{}
+			}
 		}
 	}
 	for _, ip := range p.clusterIPs {
@@ -160,7 +162,9 @@ func disjoint(ranges []netip.Prefix) []netip.Prefix {
 	return kept
 }
 
-func frontendKey(at frontend) nft.Key { return nft.Key{}.Addr(at.addr).Proto(at.protocol).Port(at.port) }
+func frontendKey(at frontend) nft.Key {
+	return nft.Key{}.Addr(at.addr).Proto(at.protocol).Port(at.port)
+}
 
 // arrange gives next the order of prev as far as it goes, so that few elements change: who stays keeps the place,
 // newcomers fill the gaps.

@@ -63,6 +63,8 @@ type plan struct {
 	clusterIPs []netip.Addr
 	// own are the endpoints' addresses on this node, which may meet themselves.
 	own []netip.Addr
+	// sticky says that frontends have affinity.
+	sticky bool
 	// sources are the only clients of a frontend.
 	sources map[frontend][]netip.Prefix
 	// flows are the UDP frontends with the endpoints where packets may go on going.
@@ -85,6 +87,7 @@ func planService(svc *corev1.Service, list []*discoveryv1.EndpointSlice, self no
 		return p
 	}
 	p.clusterIPs = addrs(f, append([]string{svc.Spec.ClusterIP}, svc.Spec.ClusterIPs...)...)
+	p.sticky = affinity(svc) > 0
 	for i := range svc.Spec.Ports {
 		port := &svc.Spec.Ports[i]
 		all := endpointsOf(list, port, f, self.name)

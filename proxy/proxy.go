@@ -29,6 +29,7 @@ type Proxy struct {
 	// Run's goroutine alone uses what follows.
 	families []*family
 	written  bool
+	nft      nft.Socket
 }
 
 // family is one address family's table with what it should have.
@@ -74,9 +75,15 @@ func (p *Proxy) Ready(ctx context.Context) error {
 // takes over without a gap.
 func (p *Proxy) Run(ctx context.Context) error {
 	defer p.health.stopAll()
-	if err := p.watch.synced(ctx); err != nil {
-		return p.watch.end()
+	err := p.watch.synced(ctx)
+	if err == nil {
+		p.loop(ctx)
 	}
+	return errors.Join(p.watch.end(), p.nft.Close())
+}
+
+// loop keeps in step until ctx ends.
+func (p *Proxy) loop(ctx context.Context) {
 	check := time.NewTicker(checkEvery)
 	defer check.Stop()
 	for {
@@ -87,7 +94,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 			rest = retryAfter
 		}
 		if !p.wait(ctx, rest, check.C) {
-			return p.watch.end()
+			return
 		}
 	}
 }
@@ -116,7 +123,7 @@ func (p *Proxy) wait(ctx context.Context, rest time.Duration, check <-chan time.
 
 func (p *Proxy) tablesThere() bool {
 	for _, f := range p.families {
-		there, err := nft.TableExists(f.table.family, f.table.name)
+		there, err := p.nft.TableExists(f.table.family, f.table.name)
 		if err != nil || !there {
 			p.config.Log.Info("nftables table is gone, making it again", "table", f.table.name, "err", err)
 			return false
@@ -174,22 +181,17 @@ func (f *family) plan(c change, self node) {
 
 // write sends all families' differences as one batch.
 func (p *Proxy) write() error {
-	b, err := nft.Begin()
+	differences := make([]difference, len(p.families))
+	err := p.nft.Change(func(b *nft.Batch) {
+		for i, f := range p.families {
+			differences[i] = f.state.diff()
+			if !differences[i].empty() {
+				f.table.update(b, differences[i])
+			}
+		}
+	})
 	if err != nil {
 		return err
-	}
-	var differences []difference
-	for _, f := range p.families {
-		d := f.state.diff()
-		differences = append(differences, d)
-		if !d.empty() {
-			f.table.update(b, d)
-		}
-	}
-	if !b.Empty() {
-		if err := b.Commit(); err != nil {
-			return err
-		}
 	}
 	for i, f := range p.families {
 		f.state.done(differences[i])
@@ -210,17 +212,14 @@ func (p *Proxy) writeAll() error {
 }
 
 func (p *Proxy) replace(anew bool) error {
-	b, err := nft.Begin()
+	all := make([]difference, len(p.families))
+	err := p.nft.Change(func(b *nft.Batch) {
+		for i, f := range p.families {
+			all[i] = f.state.all()
+			f.table.replace(b, all[i], anew)
+		}
+	})
 	if err != nil {
-		return err
-	}
-	var all []difference
-	for _, f := range p.families {
-		d := f.state.all()
-		all = append(all, d)
-		f.table.replace(b, d, anew)
-	}
-	if err := b.Commit(); err != nil {
 		return err
 	}
 	for i, f := range p.families {
@@ -244,21 +243,6 @@ func Reset(config Config) error {
 	if config.TableName == "" {
 		config.TableName = defaultTable
 	}
-	b, err := nft.Begin()
-	if err != nil {
-		return err
-	}
-	for _, f := range []nft.Family{nft.V4(), nft.V6()} {
-		there, err := nft.TableExists(f, config.TableName)
-		if err != nil {
-			return err
-		}
-		if there {
-			b.DropTable(f, config.TableName)
-		}
-	}
-	if b.Empty() {
-		return nil
-	}
-	return b.Commit()
+	var socket nft.Socket
+	return errors.Join(socket.DropTables(config.TableName), socket.Close())
 }

@@ -295,7 +295,8 @@ func timedOut(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
+// refused: the sender of a UDP packet on the host itself is told EPERM, which is how Linux says that an output
+// chain refused it.
 func refused(err error) bool {
-	return err != nil && errors.Is(err, syscall.ECONNREFUSED)
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EPERM)
 }
-

@@ -68,8 +68,10 @@ func Remember(s *nftables.Set, key, value uint32, timeout time.Duration) []expr.
 		Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: timeout}}
 }
 
-// Forget removes the entry of the key in register key from a map that Remember writes.
+// Forget removes the entry of the key in register key from a map that Remember writes. The key is not shorter than
+// the value.
 func Forget(s *nftables.Set, key uint32) []expr.Any {
 	const dynsetDelete = 2 // NFT_DYNSET_OP_DELETE, include/uapi/linux/netfilter/nf_tables.h
-	return []expr.Any{&expr.Dynset{SrcRegKey: key, SetName: s.Name, SetID: s.ID, Operation: dynsetDelete}}
+	// The kernel wants a value's register for a map even here, and looks at it no further: any loaded one will do.
+	return []expr.Any{&expr.Dynset{SrcRegKey: key, SrcRegData: key, SetName: s.Name, SetID: s.ID, Operation: dynsetDelete}}
 }

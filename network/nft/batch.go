@@ -1,7 +1,10 @@
 package nft
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -15,7 +18,14 @@ const (
 	elementsPerMessage = 400
 )
 
-// Batch collects changes; Commit applies them all at once or none. Not for concurrent use.
+// Socket talks to the nftables of the network namespace of the thread that first uses it. The zero value is ready.
+// It stays open between changes: whenever such a socket is closed, the kernel waits some 10 ms for what was deleted.
+type Socket struct {
+	mu   sync.Mutex // held for the whole of a change
+	conn *nftables.Conn
+}
+
+// Batch collects changes for Socket.Change.
 type Batch struct {
 	conn   *nftables.Conn
 	lastID uint32
@@ -23,41 +33,96 @@ type Batch struct {
 	err    error
 }
 
-// Begin starts a batch for the network namespace of the thread that calls Commit.
-func Begin() (*Batch, error) {
-	conn, err := open()
-	if err != nil {
-		return nil, err
+// Change applies what collect adds to the batch, as a whole or not at all. Nothing is not sent.
+func (s *Socket) Change(collect func(*Batch)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.open(); err != nil {
+		return err
 	}
-	return &Batch{conn: conn}, nil
+	b := &Batch{conn: s.conn}
+	collect(b)
+	if b.size == 0 {
+		return nil
+	}
+	err := b.err
+	if err == nil {
+		err = s.conn.Flush()
+	}
+	if err != nil {
+		// The socket may still hold answers, and the library messages, of what went wrong.
+		return errors.Join(fmt.Errorf("change nftables: %w", err), s.close())
+	}
+	return nil
 }
 
-// open never asks for a lasting socket: after an error a lasting one would still hold answers to old requests.
-func open() (*nftables.Conn, error) {
-	conn, err := nftables.New(nftables.WithSockOptions(func(c *mnl.Conn) error {
+// Close closes the socket; it opens again when it is used again.
+func (s *Socket) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.close()
+}
+
+func (s *Socket) close() error {
+	if s.conn == nil {
+		return nil
+	}
+	err := s.conn.CloseLasting()
+	s.conn = nil
+	if err != nil {
+		return fmt.Errorf("close nftables socket: %w", err)
+	}
+	return nil
+}
+
+func (s *Socket) open() error {
+	if s.conn != nil {
+		return nil
+	}
+	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *mnl.Conn) error {
 		if err := c.SetReadBuffer(bufferBytes); err != nil {
 			return err
 		}
 		return c.SetWriteBuffer(bufferBytes)
 	}))
 	if err != nil {
-		return nil, fmt.Errorf("open nftables socket: %w", err)
+		return fmt.Errorf("open nftables socket: %w", err)
 	}
-	return conn, nil
+	s.conn = conn
+	return nil
 }
 
-// Empty tells whether there is nothing to commit.
-func (b *Batch) Empty() bool { return b.size == 0 }
+// TableExists tells whether the family has a table of this name.
+func (s *Socket) TableExists(f Family, name string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.open(); err != nil {
+		return false, err
+	}
+	tables, err := s.conn.ListTablesOfFamily(f.table)
+	if err != nil {
+		return false, errors.Join(fmt.Errorf("list nftables tables: %w", err), s.close())
+	}
+	return slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == name }), nil
+}
 
-// Commit applies the batch.
-func (b *Batch) Commit() error {
-	if b.err != nil {
-		return b.err
+// DropTables removes the tables of a name in both families, where they exist.
+func (s *Socket) DropTables(name string) error {
+	var there []Family
+	for _, f := range []Family{V4(), V6()} {
+		exists, err := s.TableExists(f, name)
+		if err != nil {
+			return err
+		}
+		if exists {
+			there = append(there, f)
+		}
 	}
-	if err := b.conn.Flush(); err != nil {
-		return fmt.Errorf("change nftables: %w", err)
-	}
-	return nil
+	return s.Change(func(b *Batch) {
+		for _, f := range there {
+			b.DropTable(f, name)
+		}
+	})
 }
 
 // Table makes sure that a table exists.
@@ -143,22 +208,4 @@ func (b *Batch) fail(err error) {
 	if b.err == nil && err != nil {
 		b.err = fmt.Errorf("encode nftables change: %w", err)
 	}
-}
-
-// TableExists tells whether the family has a table of this name.
-func TableExists(f Family, name string) (bool, error) {
-	conn, err := open()
-	if err != nil {
-		return false, err
-	}
-	tables, err := conn.ListTablesOfFamily(f.table)
-	if err != nil {
-		return false, fmt.Errorf("list nftables tables: %w", err)
-	}
-	for _, t := range tables {
-		if t.Name == name {
-			return true, nil
-		}
-	}
-	return false, nil
 }
