@@ -136,6 +136,7 @@ func (n *Network) start() error {
 	if err := n.replaceTables(); err != nil {
 		return err
 	}
+	n.openPassage()
 	return n.reapStrangers()
 }
 
@@ -254,6 +255,7 @@ func (n *Network) gateways() []netip.Addr {
 func (n *Network) repair() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.openPassage()
 	if err := n.node.enableForwarding(); err != nil {
 		return err
 	}
@@ -277,6 +279,22 @@ func (n *Network) repair() error {
 		}
 	}
 	return nil
+}
+
+// openPassage lets pods' packets through firewalls of others that would drop them. Without it this machine's other
+// pods still work, so that it cannot be done is no reason to stop.
+func (n *Network) openPassage() {
+	opened, err := passage(n.config).Open(&n.nft)
+	if err != nil {
+		n.config.Log.Error("let pods' packets through other tables", "err", err)
+	}
+	for _, chain := range opened {
+		n.config.Log.Info("let pods' packets through a chain that drops what it does not know", "chain", chain)
+	}
+}
+
+func passage(config Config) nft.Passage {
+	return nft.Passage{Links: config.Name, Comment: config.Name + " pods"}
 }
 
 // routePods makes the host's routes to all pods whose links are there.

@@ -54,5 +54,5 @@ func deleteLinks(host *netlink.Handle, name string) error {
 
 func dropTables(config Config) error {
 	var socket nft.Socket
-	return errors.Join(socket.DropTables(config.Name), socket.Close())
+	return errors.Join(socket.DropTables(config.Name), passage(config).Close(&socket), socket.Close())
 }
