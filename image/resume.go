@@ -1,0 +1,72 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// resumes is how often the download of one blob may be cut off and go on.
+const resumes = 5
+
+// resuming is a transport whose downloads of blobs go on where a broken connection left them (RFC 9110, Range).
+type resuming struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t *resuming) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(r)
+	if err != nil || r.Method != http.MethodGet || resp.StatusCode != http.StatusOK ||
+		resp.ContentLength <= 0 || !strings.Contains(r.URL.Path, "/blobs/") {
+		return resp, err
+	}
+	resp.Body = &resumingBody{t: t, request: r, body: resp.Body, length: resp.ContentLength}
+	return resp, nil
+}
+
+type resumingBody struct {
+	t       *resuming
+	request *http.Request
+	body    io.ReadCloser
+	at      int64 // bytes read so far
+	length  int64
+	cuts    int
+}
+
+func (b *resumingBody) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	b.at += int64(n)
+	if err == nil || b.at >= b.length || b.request.Context().Err() != nil {
+		return n, err
+	}
+	if again := b.reopen(); again != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return n, fmt.Errorf("%w (and going on at byte %d: %w)", err, b.at, again)
+	}
+	return n, nil
+}
+
+// reopen asks for the rest.
+func (b *resumingBody) reopen() error {
+	if b.cuts++; b.cuts > resumes {
+		return fmt.Errorf("cut off %d times", b.cuts)
+	}
+	r := b.request.Clone(b.request.Context())
+	r.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", b.at, b.length-1))
+	resp, err := b.t.next.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusPartialContent {
+		resp.Body.Close()
+		return fmt.Errorf("registry answers %s to a range", resp.Status)
+	}
+	b.body.Close()
+	b.body = resp.Body
+	return nil
+}
+
+func (b *resumingBody) Close() error { return b.body.Close() }

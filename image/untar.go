@@ -1,0 +1,301 @@
+package image
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Markers of deletions in a layer (OCI image-spec, layer.md, "Whiteouts").
+const (
+	whiteoutPrefix = ".wh."
+	opaqueMarker   = ".wh..wh..opq"
+)
+
+const xattrRecord = "SCHILY.xattr."
+
+// untarrer writes one layer's archive into a directory. Every path of the archive is resolved by the kernel
+// with the directory as its root (openat2(2), RESOLVE_IN_ROOT), so that no name, link or order of entries leads
+// outside.
+type untarrer struct {
+	root int
+	// parent is the directory of the last entry: archives name neighbours in a row.
+	parentPath string
+	parent     int
+	// times are set last, since later entries change their directories.
+	times []dirTime
+}
+
+type dirTime struct {
+	path string
+	at   time.Time
+}
+
+// untar unpacks an archive into dir, which is empty and on a file system that can hold overlayfs' upper layers.
+func untar(r io.Reader, dir string) error {
+	root, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", dir, err)
+	}
+	u := &untarrer{root: root, parent: -1}
+	defer u.close()
+	archive := tar.NewReader(r)
+	for {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return u.setTimes()
+		}
+		if err != nil {
+			return fmt.Errorf("read archive: %w", err)
+		}
+		if err := u.entry(h, archive); err != nil {
+			return fmt.Errorf("unpack %q: %w", h.Name, err)
+		}
+	}
+}
+
+func (u *untarrer) close() {
+	u.forgetParent()
+	unix.Close(u.root)
+}
+
+func (u *untarrer) forgetParent() {
+	if u.parent >= 0 {
+		unix.Close(u.parent)
+	}
+	u.parent = -1
+}
+
+// split cleans an archive's name into the directory and the name in it; ok is false for the root itself.
+func split(name string) (dir, base string, ok bool) {
+	clean := path.Clean("/" + name)
+	if clean == "/" {
+		return "", "", false
+	}
+	dir, base = path.Split(clean)
+	return strings.Trim(dir, "/"), base, true
+}
+
+func (u *untarrer) entry(h *tar.Header, content io.Reader) error {
+	dir, base, ok := split(h.Name)
+	if !ok {
+		if h.Typeflag != tar.TypeDir {
+			return nil
+		}
+		return u.setDirectory(u.root, h, "")
+	}
+	parent, err := u.openParent(dir)
+	if err != nil {
+		return err
+	}
+	switch {
+	case base == opaqueMarker:
+		return setOpaque(parent)
+	case strings.HasPrefix(base, whiteoutPrefix):
+		return u.whiteout(parent, strings.TrimPrefix(base, whiteoutPrefix))
+	}
+	if err := u.clear(parent, base, h.Typeflag); err != nil {
+		return err
+	}
+	return u.create(parent, dir, base, h, content)
+}
+
+// openParent opens a directory inside the root, and makes what of it is missing.
+func (u *untarrer) openParent(dir string) (int, error) {
+	if u.parent >= 0 && dir == u.parentPath {
+		return u.parent, nil
+	}
+	fd, err := u.openDir(dir)
+	if errors.Is(err, unix.ENOENT) {
+		fd, err = u.makeDirs(dir)
+	}
+	if err != nil {
+		return -1, err
+	}
+	u.forgetParent()
+	u.parent, u.parentPath = fd, dir
+	return fd, nil
+}
+
+func (u *untarrer) openDir(dir string) (int, error) {
+	if dir == "" {
+		dir = "."
+	}
+	fd, err := unix.Openat2(u.root, dir, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return -1, fmt.Errorf("open directory %q: %w", dir, err)
+	}
+	return fd, nil
+}
+
+func (u *untarrer) makeDirs(dir string) (int, error) {
+	made := ""
+	for part := range strings.SplitSeq(dir, "/") {
+		next := path.Join(made, part)
+		fd, err := u.openDir(next)
+		if errors.Is(err, unix.ENOENT) {
+			fd, err = u.makeDir(made, part, next)
+		}
+		if err != nil {
+			return -1, err
+		}
+		unix.Close(fd)
+		made = next
+	}
+	return u.openDir(dir)
+}
+
+func (u *untarrer) makeDir(parent, base, full string) (int, error) {
+	at, err := u.openDir(parent)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(at)
+	if err := unix.Mkdirat(at, base, 0o755); err != nil {
+		return -1, fmt.Errorf("make directory %q: %w", full, err)
+	}
+	return u.openDir(full)
+}
+
+// clear removes what an earlier entry of the same name left, but keeps a directory for a directory.
+func (u *untarrer) clear(parent int, base string, kind byte) error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(parent, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		if errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+		return err
+	}
+	isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR
+	if isDir && kind == tar.TypeDir {
+		return nil
+	}
+	if !isDir {
+		return unix.Unlinkat(parent, base, 0)
+	}
+	return os.RemoveAll(fmt.Sprintf("/proc/self/fd/%d/%s", parent, base))
+}
+
+// whiteout marks a name as deleted, as overlayfs does: a character device 0/0.
+func (u *untarrer) whiteout(parent int, base string) error {
+	if base == "" || base == "." || base == ".." {
+		return errors.New("a whiteout needs a name")
+	}
+	if err := u.clear(parent, base, tar.TypeChar); err != nil {
+		return err
+	}
+	return unix.Mknodat(parent, base, unix.S_IFCHR, 0)
+}
+
+// setOpaque hides what lower layers have in a directory.
+func setOpaque(fd int) error {
+	return unix.Fsetxattr(fd, "trusted.overlay.opaque", []byte("y"), 0)
+}
+
+func (u *untarrer) create(parent int, dir, base string, h *tar.Header, content io.Reader) error {
+	mode := uint32(h.Mode & 0o7777)
+	switch h.Typeflag {
+	case tar.TypeDir:
+		if err := unix.Mkdirat(parent, base, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+		fd, err := unix.Openat(parent, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return u.setDirectory(fd, h, path.Join(dir, base))
+	case tar.TypeReg:
+		return writeFile(parent, base, h, content)
+	case tar.TypeSymlink:
+		if err := unix.Symlinkat(h.Linkname, parent, base); err != nil {
+			return err
+		}
+		return u.setOwnerAndTime(parent, base, h)
+	case tar.TypeLink:
+		return u.hardLink(parent, base, h.Linkname)
+	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+		return u.node(parent, base, mode, h)
+	case tar.TypeXGlobalHeader:
+		return nil
+	default:
+		return fmt.Errorf("entry has unknown type %q", h.Typeflag)
+	}
+}
+
+func (u *untarrer) setDirectory(fd int, h *tar.Header, name string) error {
+	if err := setMetadata(fd, h); err != nil {
+		return err
+	}
+	u.times = append(u.times, dirTime{name, h.ModTime})
+	return nil
+}
+
+func (u *untarrer) hardLink(parent int, base, target string) error {
+	dir, name, ok := split(target)
+	if !ok {
+		return fmt.Errorf("hard link to %q", target)
+	}
+	at, err := u.openDir(dir)
+	if err != nil {
+		return fmt.Errorf("hard link to %q: %w", target, err)
+	}
+	defer unix.Close(at)
+	if err := unix.Linkat(at, name, parent, base, 0); err != nil {
+		return fmt.Errorf("hard link to %q: %w", target, err)
+	}
+	return nil
+}
+
+func (u *untarrer) node(parent int, base string, mode uint32, h *tar.Header) error {
+	kinds := map[byte]uint32{tar.TypeChar: unix.S_IFCHR, tar.TypeBlock: unix.S_IFBLK, tar.TypeFifo: unix.S_IFIFO}
+	device := unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor))
+	if err := unix.Mknodat(parent, base, kinds[h.Typeflag]|mode, int(device)); err != nil {
+		return err
+	}
+	if err := u.setOwnerAndTime(parent, base, h); err != nil {
+		return err
+	}
+	return unix.Fchmodat(parent, base, mode, 0) // it is no link: it was made just now
+}
+
+func (u *untarrer) setOwnerAndTime(parent int, base string, h *tar.Header) error {
+	if err := unix.Fchownat(parent, base, h.Uid, h.Gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	return setTime(parent, base, h.ModTime)
+}
+
+func (u *untarrer) setTimes() error {
+	u.forgetParent()
+	for i := len(u.times) - 1; i >= 0; i-- {
+		fd, err := u.openDir(u.times[i].path)
+		if err != nil {
+			continue // replaced by a later entry
+		}
+		err = setTime(fd, ".", u.times[i].at)
+		unix.Close(fd)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func setTime(dir int, base string, at time.Time) error {
+	ts := unix.NsecToTimespec(at.UnixNano())
+	if at.IsZero() || at.Unix() < 0 {
+		ts = unix.Timespec{}
+	}
+	return unix.UtimesNanoAt(dir, base, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+}

@@ -1,0 +1,156 @@
+package image
+
+import (
+	"archive/tar"
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func archiveOf(t testing.TB, headers ...*tar.Header) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range headers {
+		body := []byte("x")
+		if h.Typeflag == tar.TypeReg {
+			h.Size = int64(len(body))
+		}
+		if h.Mode == 0 {
+			h.Mode = 0o755
+		}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if h.Typeflag == tar.TypeReg {
+			if _, err := w.Write(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// arena is a directory to unpack into, beside files that nothing may touch.
+func arena(t testing.TB) (root string, intact func()) {
+	t.Helper()
+	dir := t.TempDir()
+	root = filepath.Join(dir, "root")
+	victim := filepath.Join(dir, "victim")
+	for _, d := range []string{root, victim} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root, func() {
+		t.Helper()
+		if left, err := os.ReadDir(victim); err != nil || len(left) != 0 {
+			t.Errorf("outside the root: %v, %v", left, err)
+		}
+		if beside, err := os.ReadDir(dir); err != nil || len(beside) != 2 {
+			t.Errorf("beside the root: %v, %v", beside, err)
+		}
+	}
+}
+
+func TestNothingIsWrittenOutsideTheRoot(t *testing.T) {
+	file := func(name string) *tar.Header { return &tar.Header{Typeflag: tar.TypeReg, Name: name} }
+	link := func(name, target string) *tar.Header {
+		return &tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target}
+	}
+	for name, headers := range map[string][]*tar.Header{
+		"dots":               {file("../victim/a"), file("../../victim/a"), file("a/../../victim/b")},
+		"absolute":           {file("/victim/a")},
+		"link up":            {link("up", "../victim"), file("up/a")},
+		"absolute link":      {link("up", "/victim"), file("up/a")},
+		"link to link":       {link("one", ".."), link("two", "one/victim"), file("two/a")},
+		"hard link outside":  {{Typeflag: tar.TypeLink, Name: "h", Linkname: "../victim/a"}},
+		"whiteout of parent": {file(".wh..."), file("a/.wh...")},
+		"link, then dir":     {link("d", "../victim"), {Typeflag: tar.TypeDir, Name: "d"}, file("d/a")},
+		"opaque link":        {link("d", "../victim"), file("d/.wh..wh..opq")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root, intact := arena(t)
+			_ = untar(bytes.NewReader(archiveOf(t, headers...)), root) // refusing is as good as keeping inside
+			intact()
+		})
+	}
+}
+
+func TestDeletionsBecomeOverlaysOwn(t *testing.T) {
+	root, _ := arena(t)
+	data := archiveOf(t,
+		&tar.Header{Typeflag: tar.TypeReg, Name: "etc/.wh.gone"},
+		&tar.Header{Typeflag: tar.TypeReg, Name: "var/.wh..wh..opq"})
+	if err := untar(bytes.NewReader(data), root); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(filepath.Join(root, "etc/gone"), &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != 0 {
+		t.Errorf("whiteout is %o %d, %v", st.Mode, st.Rdev, err)
+	}
+	value := make([]byte, 8)
+	if n, err := unix.Getxattr(filepath.Join(root, "var"), "trusted.overlay.opaque", value); err != nil || string(value[:n]) != "y" {
+		t.Errorf("opaque is %q, %v", value, err)
+	}
+}
+
+func TestOwnersModesTimesAndLinksAreKept(t *testing.T) {
+	root, _ := arena(t)
+	at := time.Unix(1700000000, 0)
+	data := archiveOf(t,
+		&tar.Header{Typeflag: tar.TypeDir, Name: "d", Mode: 0o1777, ModTime: at},
+		&tar.Header{Typeflag: tar.TypeReg, Name: "d/f", Mode: 0o4711, Uid: 5, Gid: 6, ModTime: at},
+		&tar.Header{Typeflag: tar.TypeLink, Name: "hard", Linkname: "d/f"},
+		&tar.Header{Typeflag: tar.TypeSymlink, Name: "soft", Linkname: "/d/f", Uid: 8})
+	if err := untar(bytes.NewReader(data), root); err != nil {
+		t.Fatal(err)
+	}
+	var dir, f, hard, soft unix.Stat_t
+	for path, st := range map[string]*unix.Stat_t{"d": &dir, "d/f": &f, "hard": &hard, "soft": &soft} {
+		if err := unix.Lstat(filepath.Join(root, path), st); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f.Mode&0o7777 != 0o4711 || f.Uid != 5 || f.Gid != 6 || f.Mtim.Sec != at.Unix() {
+		t.Errorf("file: %+v", f)
+	}
+	if dir.Mode&0o7777 != 0o1777 || dir.Mtim.Sec != at.Unix() {
+		t.Errorf("directory: %+v", dir)
+	}
+	if hard.Ino != f.Ino || soft.Uid != 8 {
+		t.Errorf("links: %+v %+v", hard, soft)
+	}
+}
+
+func TestALaterEntryReplacesAnEarlierOne(t *testing.T) {
+	root, _ := arena(t)
+	data := archiveOf(t,
+		&tar.Header{Typeflag: tar.TypeDir, Name: "a"},
+		&tar.Header{Typeflag: tar.TypeReg, Name: "a/b"},
+		&tar.Header{Typeflag: tar.TypeReg, Name: "a"},
+		&tar.Header{Typeflag: tar.TypeReg, Name: "a"})
+	if err := untar(bytes.NewReader(data), root); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(filepath.Join(root, "a")); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("a is %v, %v", info, err)
+	}
+}
+
+func FuzzUntar(f *testing.F) {
+	f.Add(archiveOf(f, &tar.Header{Typeflag: tar.TypeSymlink, Name: "a", Linkname: "../victim"}, &tar.Header{Typeflag: tar.TypeReg, Name: "a/b"}))
+	f.Add(archiveOf(f, &tar.Header{Typeflag: tar.TypeReg, Name: "x/.wh.y"}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		root, intact := arena(t)
+		_ = untar(bytes.NewReader(data), root)
+		intact()
+	})
+}
