@@ -48,20 +48,21 @@ type apiGroup struct {
 func (i *installer) install(kinds []Kind) error {
 	var groups []*apiGroup
 	byName := map[string]*apiGroup{}
-	for _, k := range kinds {
-		g := byName[k.GroupVersion.Group]
-		if g == nil {
-			g = &apiGroup{name: k.GroupVersion.Group, storage: map[schema.GroupVersion]map[string]rest.Storage{}}
-			byName[g.name] = g
-			groups = append(groups, g)
+	group := func(name string) *apiGroup {
+		if byName[name] == nil {
+			byName[name] = &apiGroup{name: name, storage: map[schema.GroupVersion]map[string]rest.Storage{}}
+			groups = append(groups, byName[name])
 		}
+		return byName[name]
+	}
+	for _, k := range kinds {
 		storages, err := k.storages(i.scheme, i.options)
 		if err != nil {
 			return fmt.Errorf("kind %s: %w", k.Kind, err)
 		}
-		g.add(k.GroupVersion, storages)
-		for gv, also := range k.aliases(storages) {
-			g.add(gv, also)
+		group(k.GroupVersion.Group).add(k.GroupVersion, storages)
+		for gv, also := range k.aliases(storages) { // perhaps of another group: events.k8s.io
+			group(gv.Group).add(gv, also)
 		}
 	}
 	for _, g := range groups {
