@@ -1,0 +1,252 @@
+package shim
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// joining is what the entrance part reads: where to go, and what to become there.
+type joining struct {
+	Process Process  `json:"process"`
+	Cgroups []string `json:"cgroups"`
+}
+
+// exec runs a further command in a container. The first reply says that it runs, the second how it ended; when
+// the client goes before that, the command is killed.
+func (s *server) exec(conn *net.UnixConn, r Request, files []*os.File) (Reply, error) {
+	c, err := s.find(r.Container)
+	if err != nil {
+		return Reply{}, err
+	}
+	if r.Process == nil {
+		return Reply{}, fmt.Errorf("exec without a process")
+	}
+	std, session, err := c.execStreams(r, files)
+	if err != nil {
+		return Reply{}, err
+	}
+	defer session.close()
+	ended := make(chan unix.WaitStatus, 1)
+	pid, err := s.join(c, *r.Process, std, func(status unix.WaitStatus) { ended <- status })
+	closeAll(std)
+	if err != nil {
+		return Reply{}, err
+	}
+	if err := Send(conn, Reply{Pid: pid}); err != nil {
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+	over := make(chan struct{})
+	go follow(conn, session, pid, over)
+	status := <-ended
+	close(over)
+	session.drain()
+	exit := Exit{At: time.Now().UnixNano()}
+	exit.Code, exit.Signal = code(status)
+	return Reply{Exit: &exit}, nil
+}
+
+// follow does what a client says while its command runs, and kills the command when the client goes.
+func follow(conn *net.UnixConn, session *session, pid int, over <-chan struct{}) {
+	for {
+		var r Request
+		files, err := Receive(conn, &r)
+		closeAll(files)
+		if err != nil {
+			select {
+			case <-over: // its number may be another's by now
+			default:
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+			return
+		}
+		if r.Op == OpResize && session.tty != nil {
+			_ = resize(session.tty, r.Width, r.Height)
+		}
+	}
+}
+
+// session is a command's terminal, if it has one, and the copying to and from it.
+type session struct {
+	tty *os.File
+	out chan struct{}
+}
+
+// execStreams are the client's own descriptors, or a terminal that is copied to them.
+func (c *container) execStreams(r Request, files []*os.File) ([]*os.File, *session, error) {
+	var in, out, errs *os.File
+	next := func(has bool) *os.File {
+		if !has || len(files) == 0 {
+			return nil
+		}
+		f := files[0]
+		files = files[1:]
+		return f
+	}
+	in, out, errs = next(r.Input), next(r.Output), next(r.Errors)
+	if !r.Process.TTY {
+		std := make([]*os.File, 0, 3)
+		for _, f := range []*os.File{in, out, errs} {
+			dup, err := duplicate(f)
+			if err != nil {
+				closeAll(std)
+				return nil, nil, err
+			}
+			std = append(std, dup)
+		}
+		return std, &session{}, nil
+	}
+	master, slave, err := openTerminal(c.pts)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.Width > 0 {
+		_ = resize(master, r.Width, r.Height)
+	}
+	s := &session{tty: master, out: make(chan struct{})}
+	go func() {
+		defer close(s.out)
+		if out != nil {
+			_, _ = io.Copy(out, master)
+		} else {
+			_, _ = io.Copy(io.Discard, master)
+		}
+	}()
+	if in != nil {
+		go func() { _, _ = io.Copy(master, in) }()
+	}
+	return []*os.File{slave, slave, slave}, s, nil
+}
+
+// duplicate gives a child a descriptor that is not ours to close twice; a missing one is /dev/null.
+func duplicate(f *os.File) (*os.File, error) {
+	if f == nil {
+		return os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	}
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	_ = unix.SetNonblock(fd, false)
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+func (s *session) drain() {
+	if s.out == nil {
+		return
+	}
+	select {
+	case <-s.out:
+	case <-time.After(2 * time.Second): // what the command left behind holds the terminal
+	}
+}
+
+func (s *session) close() {
+	if s.tty != nil {
+		s.tty.Close()
+	}
+}
+
+// join forks the entrance. The thread's pid namespace for children is the container's for that time; the thread
+// ends with the goroutine.
+func (s *server) join(c *container, p Process, std []*os.File, done func(unix.WaitStatus)) (int, error) {
+	data, err := json.Marshal(joining{Process: p, Cgroups: c.spec.Cgroups})
+	if err != nil {
+		return 0, err
+	}
+	spec, err := memoryFile(data)
+	if err != nil {
+		return 0, err
+	}
+	defer spec.Close()
+	problems, report, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer problems.Close()
+	type result struct {
+		pid int
+		err error
+	}
+	results := make(chan result, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread is spoilt
+		if err := unix.Setns(int(c.pidfd.Fd()), unix.CLONE_NEWPID); err != nil {
+			results <- result{0, fmt.Errorf("join the container's pid namespace: %w", err)}
+			return
+		}
+		pid, err := s.fork(joinPart, append(std[:3:3], spec, report, c.pidfd), &syscall.SysProcAttr{Setsid: p.TTY}, done)
+		results <- result{pid, err}
+	}()
+	r := <-results
+	report.Close()
+	if r.err != nil {
+		return 0, r.err
+	}
+	return r.pid, readProblem(problems)
+}
+
+func memoryFile(data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("spec", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "spec")
+	if _, err := f.WriteAt(data, 0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// attach connects a client to the container's own streams.
+func (s *server) attach(conn *net.UnixConn, r Request, files []*os.File) (Reply, error) {
+	c, err := s.find(r.Container)
+	if err != nil {
+		return Reply{}, err
+	}
+	var in *os.File
+	var out, errs io.Writer
+	i := 0
+	take := func(has bool) *os.File {
+		if !has || i >= len(files) {
+			return nil
+		}
+		i++
+		return files[i-1]
+	}
+	in = take(r.Input)
+	if f := take(r.Output); f != nil {
+		out = f
+	}
+	if f := take(r.Errors); f != nil {
+		errs = f
+	}
+	if err := Send(conn, Reply{Pid: c.pid}); err != nil {
+		return Reply{}, nil
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		for {
+			var r Request
+			files, err := Receive(conn, &r)
+			closeAll(files)
+			if err != nil {
+				return
+			}
+			if r.Op == OpResize && c.tty != nil {
+				_ = resize(c.tty, r.Width, r.Height)
+			}
+		}
+	}()
+	c.attachUntil(gone, in, out, errs)
+	return Reply{}, nil
+}

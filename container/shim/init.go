@@ -1,0 +1,201 @@
+package shim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// become runs what turns this process into a command. It says on the report's descriptor why it could not.
+func become(f func(spec []byte) error) {
+	report := os.NewFile(reportFD, "report")
+	for _, fd := range []int{specFD, reportFD, extraFD} {
+		unix.CloseOnExec(fd)
+	}
+	spec, err := io.ReadAll(io.NewSectionReader(os.NewFile(specFD, "spec"), 0, 16<<20))
+	if err == nil {
+		err = f(spec)
+	}
+	var start *startError
+	if !errors.As(err, &start) {
+		start = &startError{Code: 128, Message: err.Error()}
+	}
+	data, _ := json.Marshal(start) // an int and a string
+	_, _ = report.Write(data)
+	os.Exit(start.Code)
+}
+
+// initContainer builds the container's root and becomes its command.
+func initContainer(data []byte) error {
+	var c Container
+	if err := json.Unmarshal(data, &c); err != nil {
+		return fmt.Errorf("container spec: %w", err)
+	}
+	if err := hide(); err != nil {
+		return err
+	}
+	if err := joinCgroups(c.Cgroups); err != nil {
+		return err
+	}
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+		return fmt.Errorf("make cgroup namespace: %w", err)
+	}
+	if err := setOOMScore(c.Process.OOMScoreAdj); err != nil {
+		return err
+	}
+	if err := buildRoot(&c); err != nil {
+		return err
+	}
+	return execute(&c.Process)
+}
+
+// joinContainer enters a container's namespaces and becomes a command in it.
+func joinContainer(data []byte) error {
+	var j joining
+	if err := json.Unmarshal(data, &j); err != nil {
+		return fmt.Errorf("process spec: %w", err)
+	}
+	if err := hide(); err != nil {
+		return err
+	}
+	if err := joinCgroups(j.Cgroups); err != nil {
+		return err
+	}
+	// A thread that shares its root and directory with others cannot change its mount namespace.
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("unshare: %w", err)
+	}
+	if err := unix.Setns(extraFD, unix.CLONE_NEWNS|unix.CLONE_NEWCGROUP); err != nil {
+		return fmt.Errorf("join the container's namespaces: %w", err)
+	}
+	if err := unix.Chdir("/"); err != nil {
+		return err
+	}
+	return execute(&j.Process)
+}
+
+// hide keeps processes of the container from reaching into this one through /proc before it is theirs.
+func hide() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("hide: %w", err)
+	}
+	return nil
+}
+
+func setOOMScore(score *int) error {
+	if score == nil {
+		return nil
+	}
+	err := os.WriteFile("/proc/self/oom_score_adj", []byte(fmt.Sprint(*score)), 0o644)
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+		return nil // below our own needs CAP_SYS_RESOURCE: the container is killed sooner than it asks
+	}
+	return err
+}
+
+// execute gives up rights and becomes the command.
+func execute(p *Process) error {
+	if p.TTY {
+		if err := unix.IoctlSetInt(0, unix.TIOCSCTTY, 0); err != nil {
+			return fmt.Errorf("take the terminal: %w", err)
+		}
+	}
+	who, err := resolveUser(p)
+	if err != nil {
+		return err
+	}
+	env := withHome(p.Env, who.home)
+	if err := changeDirectory(p.Cwd, who); err != nil {
+		return err
+	}
+	if p.TTY {
+		_ = unix.Fchown(0, int(who.uid), -1) // as docker does; not on a terminal of a read-only devpts
+	}
+	if err := closeOthers(); err != nil {
+		return err
+	}
+	if err := takeRights(p, who); err != nil {
+		return err
+	}
+	return run(p.Args, env)
+}
+
+// closeOthers leaves the command 0, 1 and 2 only.
+func closeOthers() error {
+	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("close descriptors: %w", err)
+	}
+	return nil
+}
+
+// changeDirectory makes the directory if the image lacks it. A directory outside the root is refused: it would be
+// a way out (CVE-2024-21626).
+func changeDirectory(dir string, who user) error {
+	if dir == "" {
+		dir = "/"
+	}
+	err := unix.Chdir(dir)
+	if errors.Is(err, unix.ENOENT) {
+		if err = os.MkdirAll(dir, 0o755); err == nil {
+			_ = unix.Chown(dir, int(who.uid), int(who.gid))
+			err = unix.Chdir(dir)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("change to working directory %q: %w", dir, err)
+	}
+	wd, err := os.Readlink("/proc/self/cwd")
+	if err == nil && !strings.HasPrefix(wd, "/") {
+		return fmt.Errorf("working directory %q is not inside the container", dir)
+	}
+	return nil
+}
+
+// run finds the command as execvp(3) does and executes it.
+func run(args, env []string) error {
+	if len(args) == 0 {
+		return &startError{127, "no command: neither the container nor its image names one"}
+	}
+	path, err := lookUp(args[0], env)
+	if err == nil {
+		err = unix.Exec(path, args, env)
+	}
+	code := 126
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, exec.ErrNotFound) {
+		code = 127
+		err = unix.ENOENT
+	}
+	return &startError{code, fmt.Sprintf("exec: %q: %v", args[0], err)}
+}
+
+func lookUp(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	for _, kv := range env {
+		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = value
+		}
+	}
+	failed := error(unix.ENOENT)
+	for _, dir := range filepath.SplitList(path) {
+		candidate := filepath.Join(dir, name)
+		var st unix.Stat_t
+		if err := unix.Stat(candidate, &st); err != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			continue
+		}
+		if st.Mode&0o111 != 0 {
+			return candidate, nil
+		}
+		failed = unix.EACCES
+	}
+	return "", failed
+}

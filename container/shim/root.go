@@ -1,0 +1,300 @@
+package shim
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What hides in most mounts of a container's own.
+const nothingSpecial = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NODEV
+
+// buildRoot makes the root directory with all its mounts, and makes it this process's "/". It runs in a mount
+// namespace of its own, so that nothing of it ever shows on the host.
+func buildRoot(c *Container) error {
+	binds, err := openBinds(c)
+	if err != nil {
+		return err
+	}
+	// What the host mounts later may come in (for volumes that ask for it), nothing goes out.
+	err = unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Propagation: unix.MS_SLAVE})
+	if err != nil {
+		return fmt.Errorf("make mounts slaves: %w", err)
+	}
+	root, err := mountRoot(c.Root)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(root)
+	if err := mountSystem(root, c); err != nil {
+		return err
+	}
+	for i, m := range c.Mounts {
+		if err := mountOne(root, m, binds[i]); err != nil {
+			return fmt.Errorf("mount on %s: %w", m.Target, err)
+		}
+	}
+	if err := protect(root, c.Masked, c.ReadOnly); err != nil {
+		return err
+	}
+	if err := enter(root); err != nil {
+		return err
+	}
+	if !c.Root.ReadOnly {
+		return nil
+	}
+	err = unix.MountSetattr(unix.AT_FDCWD, "/", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	if err != nil {
+		return fmt.Errorf("make root read-only: %w", err)
+	}
+	return nil
+}
+
+// openBinds opens the sources of bind mounts while mounts still propagate as on the host.
+func openBinds(c *Container) ([]int, error) {
+	fds := make([]int, len(c.Mounts))
+	for i, m := range c.Mounts {
+		fds[i] = -1
+		if m.Source == "" {
+			continue
+		}
+		fd, err := unix.OpenTree(unix.AT_FDCWD, m.Source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+		if err != nil {
+			return nil, fmt.Errorf("bind mount of %s: %w", m.Source, err)
+		}
+		if err := setBind(fd, m); err != nil {
+			return nil, fmt.Errorf("bind mount of %s: %w", m.Source, err)
+		}
+		fds[i] = fd
+	}
+	return fds, nil
+}
+
+func setBind(fd int, m Mount) error {
+	propagation := m.Propagation
+	if propagation == 0 {
+		propagation = unix.MS_PRIVATE
+	}
+	// A shared mount stays in its group; the others leave it.
+	if propagation != unix.MS_SHARED {
+		err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Propagation: propagation})
+		if err != nil {
+			return fmt.Errorf("set propagation: %w", err)
+		}
+	}
+	if !m.ReadOnly {
+		return nil
+	}
+	var flags uint = unix.AT_EMPTY_PATH
+	if m.Recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	if err := unix.MountSetattr(fd, "", flags, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+		return fmt.Errorf("make read-only: %w", err)
+	}
+	return nil
+}
+
+// mountRoot mounts the overlay on the staging directory and returns it.
+func mountRoot(r Root) (int, error) {
+	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, fmt.Errorf("open overlayfs: %w", err)
+	}
+	defer unix.Close(fs)
+	if err := setLower(fs, r.Lower); err != nil {
+		return -1, fmt.Errorf("overlay root: %w", err)
+	}
+	for key, value := range map[string]string{"upperdir": r.Upper, "workdir": r.Work} {
+		if err := unix.FsconfigSetString(fs, key, value); err != nil {
+			return -1, fmt.Errorf("overlay root: %s %s: %w", key, value, err)
+		}
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return -1, fmt.Errorf("make overlay root: %w", err)
+	}
+	root, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("mount overlay root: %w", err)
+	}
+	if err := unix.MoveMount(root, "", unix.AT_FDCWD, r.Staging, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return -1, fmt.Errorf("mount overlay root on %s: %w", r.Staging, err)
+	}
+	return root, nil
+}
+
+// setLower names the layers one by one (Linux 6.5), or all in one option on older kernels.
+func setLower(fs int, dirs []string) error {
+	for i, dir := range dirs {
+		err := unix.FsconfigSetString(fs, "lowerdir+", dir)
+		if i == 0 && errors.Is(err, unix.EINVAL) {
+			return unix.FsconfigSetString(fs, "lowerdir", strings.Join(dirs, ":"))
+		}
+		if err != nil {
+			return fmt.Errorf("layer %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// enter makes the mount at fd the root, and lets the host's go.
+func enter(root int) error {
+	if err := unix.Fchdir(root); err != nil {
+		return fmt.Errorf("enter root: %w", err)
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivot_root: %w", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("let the host's root go: %w", err)
+	}
+	return unix.Chdir("/")
+}
+
+// inRoot opens a path as it is for a process whose root is fd: links and ".." stay inside.
+func inRoot(root int, name string, flags int) (int, error) {
+	name = strings.TrimLeft(path.Clean("/"+name), "/")
+	if name == "" {
+		name = "."
+	}
+	return unix.Openat2(root, name, &unix.OpenHow{
+		Flags:   uint64(flags | unix.O_CLOEXEC),
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+}
+
+// target opens a mount point, and makes it when it is not there: a directory or an empty file.
+func target(root int, name string, directory bool) (int, error) {
+	fd, err := inRoot(root, name, unix.O_PATH)
+	if !errors.Is(err, unix.ENOENT) {
+		return fd, err
+	}
+	parentName, base := path.Split(path.Clean("/" + name))
+	parent, err := target(root, parentName, true)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(parent)
+	if directory {
+		err = unix.Mkdirat(parent, base, 0o755)
+	} else {
+		err = unix.Mknodat(parent, base, unix.S_IFREG|0o644, 0)
+	}
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return -1, fmt.Errorf("make mount point %s: %w", name, err)
+	}
+	return inRoot(root, name, unix.O_PATH)
+}
+
+// attach mounts a detached mount on a path in the root.
+func attach(root, mount int, name string, directory bool) error {
+	defer unix.Close(mount)
+	at, err := target(root, name, directory)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(at)
+	return unix.MoveMount(mount, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+func mountOne(root int, m Mount, bind int) error {
+	if m.Source == "" {
+		fd, err := fsMount(m.Type, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, m.Options...)
+		if err != nil {
+			return err
+		}
+		return attach(root, fd, m.Target, true)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(bind, &st); err != nil {
+		return err
+	}
+	return attach(root, bind, m.Target, st.Mode&unix.S_IFMT == unix.S_IFDIR)
+}
+
+// protect masks paths and makes others read-only; those that are not there need neither.
+func protect(root int, masked, readOnly []string) error {
+	for _, name := range readOnly {
+		if err := makeReadOnly(root, name); err != nil {
+			return fmt.Errorf("make %s read-only: %w", name, err)
+		}
+	}
+	for _, name := range masked {
+		if err := maskPath(root, name); err != nil {
+			return fmt.Errorf("mask %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func makeReadOnly(root int, name string) error {
+	at, err := inRoot(root, name, unix.O_PATH)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	defer unix.Close(at)
+	fd, err := unix.OpenTree(at, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	if err != nil {
+		return err
+	}
+	return unix.MoveMount(fd, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+// maskPath covers a directory by an empty one and a file by a null device made for this purpose, never by a path
+// that the image controls (CVE-2025-31133).
+func maskPath(root int, name string) error {
+	at, err := inRoot(root, name, unix.O_PATH)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	defer unix.Close(at)
+	var st unix.Stat_t
+	if err := unix.Fstat(at, &st); err != nil {
+		return err
+	}
+	var fd int
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		fd, err = fsMount("tmpfs", nothingSpecial|unix.MOUNT_ATTR_RDONLY, "size=0", "mode=555")
+	} else {
+		fd, err = hostDevice("/dev/null")
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.MoveMount(fd, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	return err
+}
+
+// hostDevice opens a device node of the host for mounting, and makes sure that it is one.
+func hostDevice(name string) (int, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, name, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFCHR && kind != unix.S_IFBLK {
+		unix.Close(fd)
+		return -1, &os.PathError{Op: "mount device", Path: name, Err: errors.New("not a device")}
+	}
+	return fd, nil
+}

@@ -1,0 +1,229 @@
+package shim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// server is the shim at work.
+type server struct {
+	listener *net.UnixListener
+
+	mu         sync.Mutex
+	containers map[string]*container
+	children   map[int]func(unix.WaitStatus) // by pid: what to do when it ends
+	watchers   map[chan string]struct{}
+}
+
+// serve answers clients until one says quit.
+func (s *server) serve() {
+	go s.reap()
+	for {
+		c, err := s.listener.AcceptUnix()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			time.Sleep(10 * time.Millisecond) // out of descriptors: nothing else to do than wait
+			continue
+		}
+		go s.answer(c)
+	}
+}
+
+func (s *server) answer(c *net.UnixConn) {
+	defer c.Close()
+	var r Request
+	files, err := Receive(c, &r)
+	if err != nil {
+		return // the client has gone
+	}
+	defer closeAll(files)
+	handlers := map[string]func(*net.UnixConn, Request, []*os.File) (Reply, error){
+		OpPing: s.ping, OpStart: s.start, OpSignal: s.signal, OpExec: s.exec, OpAttach: s.attach,
+		OpReopen: s.reopen, OpDial: s.dial, OpWatch: s.watch, OpQuit: s.quit,
+	}
+	handle := handlers[r.Op]
+	if handle == nil {
+		_ = Send(c, Reply{Error: fmt.Sprintf("this shim does not know the operation %q", r.Op)})
+		return
+	}
+	reply, err := handle(c, r, files)
+	if err != nil {
+		reply.Error = err.Error()
+		var start *startError
+		if errors.As(err, &start) {
+			reply.Code = start.Code
+		}
+	}
+	_ = Send(c, reply) // a client that has gone needs no answer
+}
+
+func (s *server) ping(*net.UnixConn, Request, []*os.File) (Reply, error) {
+	return Reply{Pid: os.Getpid()}, nil
+}
+
+func (s *server) find(id string) (*container, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.containers[id]; c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("container %s has not been started", id)
+}
+
+// start makes a container of the spec in a file.
+func (s *server) start(_ *net.UnixConn, r Request, _ []*os.File) (Reply, error) {
+	data, err := os.ReadFile(r.Spec)
+	if err != nil {
+		return Reply{}, err
+	}
+	var spec Container
+	if err := json.Unmarshal(data, &spec); err != nil {
+		return Reply{}, fmt.Errorf("%s: %w", r.Spec, err)
+	}
+	c, err := s.startContainer(spec, r.Spec)
+	if err != nil {
+		return Reply{}, err
+	}
+	return Reply{Pid: c.pid}, nil
+}
+
+func (s *server) signal(_ *net.UnixConn, r Request, _ []*os.File) (Reply, error) {
+	c, err := s.find(r.Container)
+	if err != nil {
+		return Reply{}, err
+	}
+	return Reply{}, c.kill(unix.Signal(r.Signal))
+}
+
+func (s *server) reopen(_ *net.UnixConn, r Request, _ []*os.File) (Reply, error) {
+	c, err := s.find(r.Container)
+	if err != nil {
+		return Reply{}, err
+	}
+	return Reply{}, c.log.reopen()
+}
+
+// dial connects to a port on the pod's loopback and hands the connection over.
+func (s *server) dial(conn *net.UnixConn, r Request, _ []*os.File) (Reply, error) {
+	address := fmt.Sprintf("localhost:%d", r.Port)
+	var tcp net.Conn
+	var err error
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		tcp, err = net.DialTimeout("tcp", net.JoinHostPort(host, fmt.Sprint(r.Port)), 5*time.Second)
+		if err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return Reply{}, fmt.Errorf("connect to %s in the pod: %w", address, err)
+	}
+	defer tcp.Close()
+	f, err := tcp.(*net.TCPConn).File()
+	if err != nil {
+		return Reply{}, err
+	}
+	defer f.Close()
+	return Reply{}, Send(conn, Reply{}, f)
+}
+
+// watch tells of containers that end, from now on, until the client goes.
+func (s *server) watch(conn *net.UnixConn, _ Request, _ []*os.File) (Reply, error) {
+	exits := make(chan string, 64)
+	s.mu.Lock()
+	s.watchers[exits] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.watchers, exits)
+		s.mu.Unlock()
+	}()
+	if err := Send(conn, Reply{Pid: os.Getpid()}); err != nil {
+		return Reply{}, nil
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		var nothing Request
+		_, _ = Receive(conn, &nothing) // returns when the client closes
+	}()
+	for {
+		select {
+		case id := <-exits:
+			if Send(conn, Reply{Exited: id}) != nil {
+				return Reply{}, nil
+			}
+		case <-gone:
+			return Reply{}, nil
+		}
+	}
+}
+
+// tell wakes the watchers. One that does not listen finds out from the exit file.
+func (s *server) tell(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.watchers {
+		select {
+		case w <- id:
+		default:
+		}
+	}
+}
+
+// quit kills every container and ends the shim, and with it the pod's namespaces.
+func (s *server) quit(conn *net.UnixConn, _ Request, _ []*os.File) (Reply, error) {
+	s.mu.Lock()
+	var all []*container
+	for _, c := range s.containers {
+		all = append(all, c)
+	}
+	s.mu.Unlock()
+	for _, c := range all {
+		_ = c.kill(unix.SIGKILL)
+	}
+	for _, c := range all {
+		select {
+		case <-c.done:
+		case <-time.After(5 * time.Second): // in the kernel's hands
+		}
+	}
+	_ = Send(conn, Reply{})
+	s.listener.Close()
+	return Reply{}, nil
+}
+
+// writeExit makes an end durable before anybody hears of it.
+func writeExit(path string, e Exit) error {
+	data, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// ReadExit reads what a shim wrote about a container's end; os.ErrNotExist while it runs.
+func ReadExit(path string) (Exit, error) {
+	var e Exit
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return e, err
+	}
+	if err := json.Unmarshal(data, &e); err != nil {
+		return e, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return e, nil
+}

@@ -1,0 +1,93 @@
+package shim
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Setup is what the shim does to the pod's namespaces before it serves.
+type Setup struct {
+	Hostname string `json:"hostname"`
+	// OwnNetwork: the network namespace is the pod's own, so that its loopback must be brought up.
+	OwnNetwork bool              `json:"ownNetwork"`
+	Sysctls    map[string]string `json:"sysctls"`
+	// Cgroups are the directories that the shim joins, one for each hierarchy.
+	Cgroups []string `json:"cgroups"`
+}
+
+func setUp(text string) error {
+	var s Setup
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return fmt.Errorf("shim: set-up: %w", err)
+	}
+	if err := joinCgroups(s.Cgroups); err != nil {
+		return err
+	}
+	if s.Hostname != "" {
+		if err := unix.Sethostname([]byte(s.Hostname)); err != nil {
+			return fmt.Errorf("set hostname %q: %w", s.Hostname, err)
+		}
+	}
+	if s.OwnNetwork {
+		if err := loopbackUp(); err != nil {
+			return fmt.Errorf("bring loopback up: %w", err)
+		}
+	}
+	for name, value := range s.Sysctls {
+		path := filepath.Join("/proc/sys", strings.ReplaceAll(name, ".", "/"))
+		if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+			return fmt.Errorf("sysctl %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func joinCgroups(dirs []string) error {
+	for _, dir := range dirs {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0o644); err != nil {
+			return fmt.Errorf("join cgroup: %w", err)
+		}
+	}
+	return nil
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, lo); err != nil {
+		return err
+	}
+	lo.SetUint16(lo.Uint16() | unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
+}
+
+// outOfMemory says whether the kernel has killed something in one of the groups for want of memory (cgroup v1's
+// memory.oom_control, v2's memory.events: the line "oom_kill N").
+func outOfMemory(cgroups []string) bool {
+	for _, dir := range cgroups {
+		for _, name := range []string{"memory.oom_control", "memory.events"} {
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				continue
+			}
+			for line := range strings.Lines(string(data)) {
+				if fields := strings.Fields(line); len(fields) == 2 && fields[0] == "oom_kill" && fields[1] != "0" {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
