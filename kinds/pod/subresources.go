@@ -26,16 +26,16 @@ func newEphemeralContainers(store *genericregistry.Store) rest.Storage {
 }
 
 func newResize(store *genericregistry.Store) rest.Storage {
-	any := fieldpath.MatchAnyPathElement()
+	each := fieldpath.MatchAnyPathElement()
 	return subresource.New(store, subresource.Rules[*corev1.Pod]{
 		Prepare:  prepareResize,
 		Validate: func(_ context.Context, pod, old *corev1.Pod) field.ErrorList { return validateResize(pod, old) },
 		Owns: owns(
 			fieldpath.MakePrefixMatcherOrDie("spec", "resources"),
-			fieldpath.MakePrefixMatcherOrDie("spec", "containers", any, "resources"),
-			fieldpath.MakePrefixMatcherOrDie("spec", "containers", any, "resizePolicy"),
-			fieldpath.MakePrefixMatcherOrDie("spec", "initContainers", any, "resources"),
-			fieldpath.MakePrefixMatcherOrDie("spec", "initContainers", any, "resizePolicy"),
+			fieldpath.MakePrefixMatcherOrDie("spec", "containers", each, "resources"),
+			fieldpath.MakePrefixMatcherOrDie("spec", "containers", each, "resizePolicy"),
+			fieldpath.MakePrefixMatcherOrDie("spec", "initContainers", each, "resources"),
+			fieldpath.MakePrefixMatcherOrDie("spec", "initContainers", each, "resizePolicy"),
 		),
 	})
 }

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 
@@ -40,7 +41,7 @@ func Kind(config Config) (apiserver.Kind, error) {
 			Default:              Default,
 			PrepareForCreate:     func(_ context.Context, s *corev1.Service) { s.Status = corev1.ServiceStatus{} },
 			PrepareForUpdate:     prepareForUpdate,
-			Validate:             func(_ context.Context, s *corev1.Service) validationErrors { return validate(s, nil) },
+			Validate:             func(_ context.Context, s *corev1.Service) field.ErrorList { return validate(s, nil) },
 			ValidateUpdate:       validateUpdate,
 			ValidateName:         validation.IsDNS1123Label,
 			Warnings:             warn,

@@ -15,8 +15,6 @@ import (
 	"dhow/api/check"
 )
 
-type validationErrors = field.ErrorList
-
 var spec = field.NewPath("spec")
 
 // validate checks a Service; old, nil on create, is what may stay as it is.
