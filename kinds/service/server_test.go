@@ -122,8 +122,8 @@ func TestChangesOfType(t *testing.T) {
 	}
 	other := newService("other", corev1.ServiceTypeNodePort)
 	other.Spec.Ports[0].NodePort = first.Spec.Ports[0].NodePort
-	if _, err := services.Create(t.Context(), other, metav1.CreateOptions{}); err != nil {
-		t.Errorf("the port given back: %v", err)
+	if other, err = services.Create(t.Context(), other, metav1.CreateOptions{}); err != nil {
+		t.Fatalf("the port given back: %v", err)
 	}
 	if s := patch(`{"spec":{"type":"LoadBalancer","externalTrafficPolicy":"Local"}}`); s.Spec.HealthCheckNodePort == 0 || s.Spec.Ports[0].NodePort == 0 {
 		t.Errorf("LoadBalancer: %+v", s.Spec)
@@ -131,7 +131,11 @@ func TestChangesOfType(t *testing.T) {
 	if s := patch(`{"spec":{"type":"ExternalName","externalName":"example.com"}}`); s.Spec.ClusterIP != "" || s.Spec.InternalTrafficPolicy != nil {
 		t.Errorf("ExternalName: %+v", s.Spec)
 	}
-	_, err = services.Patch(t.Context(), "other", types.MergePatchType, []byte(`{"spec":{"clusterIP":"10.43.0.14"}}`), metav1.PatchOptions{})
+	elsewhere := "10.43.0.14"
+	if other.Spec.ClusterIP == elsewhere {
+		elsewhere = "10.43.0.13"
+	}
+	_, err = services.Patch(t.Context(), "other", types.MergePatchType, fmt.Appendf(nil, `{"spec":{"clusterIP":%q}}`, elsewhere), metav1.PatchOptions{})
 	if !apierrors.IsInvalid(err) {
 		t.Errorf("change of address: %v", err)
 	}
