@@ -17,7 +17,7 @@ import (
 // the stored Services have, read before the first change. One server owns it.
 //
 //	BeginCreate, BeginUpdate   take what the Service needs     (undone when the write fails before it is tried)
-//	AfterUpdate                give back what it has no more   (only once that is stored)
+//	AfterCreate, AfterUpdate   give back what it has no more   (only once that is stored)
 //	AfterDelete                give back all
 type allocator struct {
 	primary corev1.IPFamily
@@ -64,25 +64,12 @@ func (a *allocator) load(ctx context.Context) error {
 		return fmt.Errorf("read the addresses of services: %w", err)
 	}
 	for i := range all.Items {
-		s := &all.Items[i]
-		a.restore(s)
+		// Of two that have the same number the first keeps it; what is out of range, after a change of
+		// configuration, is nobody's.
+		a.settle(&all.Items[i])
 	}
 	a.loaded = true
 	return nil
-}
-
-// restore takes what a stored Service has; what is out of range, after a change of configuration, is nobody's.
-func (a *allocator) restore(s *corev1.Service) {
-	for family, numbers := range a.addressesOf(s) {
-		c := a.ips[family].pool.claim(s.UID, false)
-		for _, n := range numbers {
-			_ = c.take(n) // of two that have the same, the first keeps it; neither can be changed here
-		}
-	}
-	c := a.ports.pool.claim(s.UID, false)
-	for _, n := range a.portsOf(s) {
-		_ = c.take(n)
-	}
 }
 
 func (a *allocator) addressesOf(s *corev1.Service) map[corev1.IPFamily][]uint64 {
@@ -120,7 +107,7 @@ func (a *allocator) portsOf(s *corev1.Service) []uint64 {
 	return all
 }
 
-// settle gives back what the stored Service has no more.
+// settle notes what the stored Service has, and gives back what it has no more.
 func (a *allocator) settle(s *corev1.Service) {
 	for family, numbers := range a.addressesOf(s) {
 		a.ips[family].pool.keep(s.UID, numbers...)
@@ -131,9 +118,9 @@ func (a *allocator) settle(s *corev1.Service) {
 // forget gives back all that the deleted Service had.
 func (a *allocator) forget(s *corev1.Service) {
 	for _, addresses := range a.ips {
-		addresses.pool.keep(s.UID)
+		addresses.pool.drop(s.UID)
 	}
-	a.ports.pool.keep(s.UID)
+	a.ports.pool.drop(s.UID)
 }
 
 // allocate fills s with addresses and ports, and returns what undoes it.
@@ -144,9 +131,12 @@ func (a *allocator) allocate(ctx context.Context, s, old *corev1.Service, dry bo
 	if err := a.chooseFamilies(s, old); err != nil {
 		return nil, err
 	}
-	c := claims{ports: a.ports.pool.claim(s.UID, dry), ips: map[corev1.IPFamily]*claim{}}
+	if old == nil {
+		old = &corev1.Service{}
+	}
+	c, had := claims{ports: a.ports.pool.claim(s.UID, dry, a.portsOf(old)...), ips: map[corev1.IPFamily]*claim{}}, a.addressesOf(old)
 	for family, addresses := range a.ips {
-		c.ips[family] = addresses.pool.claim(s.UID, dry)
+		c.ips[family] = addresses.pool.claim(s.UID, dry, had[family]...)
 	}
 	err = a.allocateIPs(s, c)
 	if err == nil {

@@ -27,6 +27,11 @@ func (a *allocator) hook(store *genericregistry.Store) {
 		normalize(s, before)
 		return finish(a.allocate(ctx, s, before, dryrun.IsDryRun(options.DryRun)))
 	}
+	store.AfterCreate = func(obj runtime.Object, options *metav1.CreateOptions) {
+		if !dryrun.IsDryRun(options.DryRun) {
+			a.settle(obj.(*corev1.Service))
+		}
+	}
 	store.AfterUpdate = func(obj runtime.Object, options *metav1.UpdateOptions) {
 		if !dryrun.IsDryRun(options.DryRun) {
 			a.settle(obj.(*corev1.Service))

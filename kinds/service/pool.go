@@ -21,10 +21,13 @@ type pool struct {
 	mu    sync.Mutex
 	owner map[uint64]types.UID
 	owned map[types.UID]map[uint64]bool
+	// pending are taken by a write that has not ended: another write of the same Service must not give them back.
+	pending map[uint64]bool
 }
 
 func newPool(size, band uint64) *pool {
-	return &pool{size: size, band: band, owner: map[uint64]types.UID{}, owned: map[types.UID]map[uint64]bool{}}
+	return &pool{size: size, band: band,
+		owner: map[uint64]types.UID{}, owned: map[types.UID]map[uint64]bool{}, pending: map[uint64]bool{}}
 }
 
 // bandOf is how much of a range is kept for those who choose: a part of it, within bounds (KEP-3070, KEP-3668).
@@ -40,11 +43,16 @@ type claim struct {
 	pool  *pool
 	uid   types.UID
 	dry   bool
+	had   map[uint64]bool // by the Service as it is stored
 	fresh map[uint64]bool // taken by this claim
 }
 
-func (p *pool) claim(uid types.UID, dry bool) *claim {
-	return &claim{pool: p, uid: uid, dry: dry, fresh: map[uint64]bool{}}
+func (p *pool) claim(uid types.UID, dry bool, had ...uint64) *claim {
+	c := &claim{pool: p, uid: uid, dry: dry, had: map[uint64]bool{}, fresh: map[uint64]bool{}}
+	for _, n := range had {
+		c.had[n] = true
+	}
+	return c
 }
 
 // take takes n, which the same Service may have had already.
@@ -55,10 +63,14 @@ func (c *claim) take(n uint64) error {
 }
 
 func (c *claim) takeLocked(n uint64) error {
-	if uid, taken := c.pool.owner[n]; taken {
-		if uid != c.uid {
-			return errTaken
-		}
+	uid, taken := c.pool.owner[n]
+	if taken && uid != c.uid {
+		return errTaken
+	}
+	if !c.dry && !c.had[n] {
+		c.pool.pending[n] = true
+	}
+	if taken {
 		return nil
 	}
 	if !c.dry {
@@ -110,18 +122,33 @@ func (c *claim) undo() {
 	}
 }
 
-// keep gives back all that the Service has but numbers.
+// keep notes that numbers are stored as the Service's, and gives back what else it has but what is pending.
 func (p *pool) keep(uid types.UID, numbers ...uint64) {
 	kept := map[uint64]bool{}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, n := range numbers {
 		kept[n] = true
+		if _, taken := p.owner[n]; !taken {
+			p.set(n, uid)
+		}
+		if p.owner[n] == uid {
+			delete(p.pending, n)
+		}
 	}
+	for n := range p.owned[uid] {
+		if !kept[n] && !p.pending[n] {
+			p.clear(n)
+		}
+	}
+}
+
+// drop gives back all that a Service has, which is no more.
+func (p *pool) drop(uid types.UID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n := range p.owned[uid] {
-		if !kept[n] {
-			p.clear(n)
-		}
+		p.clear(n)
 	}
 }
 
@@ -136,6 +163,7 @@ func (p *pool) set(n uint64, uid types.UID) {
 func (p *pool) clear(n uint64) {
 	uid := p.owner[n]
 	delete(p.owner, n)
+	delete(p.pending, n)
 	delete(p.owned[uid], n)
 	if len(p.owned[uid]) == 0 {
 		delete(p.owned, uid)

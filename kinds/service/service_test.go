@@ -51,6 +51,7 @@ func create(t *testing.T, a *allocator, s *corev1.Service) error {
 		undo()
 		return invalid(s, errs...)
 	}
+	a.settle(s)
 	return nil
 }
 
@@ -271,6 +272,30 @@ func TestChangeOfTypeGivesBack(t *testing.T) {
 	update(t, a, named, s)
 	if named.Spec.ClusterIP != "" || len(a.ips[corev1.IPv4Protocol].pool.owner) != 0 {
 		t.Errorf("address %q, %d held", named.Spec.ClusterIP, len(a.ips[corev1.IPv4Protocol].pool.owner))
+	}
+}
+
+func TestOverlappingUpdatesOfOneServiceKeepTheirPorts(t *testing.T) {
+	a := allocatorFor(t, nil, "10.43.0.0/16")
+	old := serviceOf(t, `{spec: {type: NodePort, ports: [{port: 80}]}}`)
+	if err := create(t, a, old); err != nil {
+		t.Fatal(err)
+	}
+	slow := old.DeepCopy() // wants another port, and is not written yet
+	slow.Spec.Ports[0].NodePort = 30001
+	if _, err := a.allocate(t.Context(), slow, old, false); err != nil {
+		t.Fatal(err)
+	}
+	quick := old.DeepCopy() // written in between
+	quick.Spec.Selector = map[string]string{"a": "b"}
+	update(t, a, quick, old)
+	thief := serviceOf(t, `{metadata: {uid: thief}, spec: {type: NodePort, ports: [{port: 80, nodePort: 30001}]}}`)
+	if err := create(t, a, thief); err == nil {
+		t.Error("a port that an update waits for was given away")
+	}
+	a.settle(slow)
+	if n, ok := a.ports.number(old.Spec.Ports[0].NodePort); !ok || a.ports.pool.owner[n] != "" {
+		t.Error("the port given up is still held")
 	}
 }
 
