@@ -51,7 +51,7 @@ func setRlimits(limits []Rlimit) error {
 
 // newKeyring leaves the machine's session keyring behind; kernels without keys have none.
 func newKeyring() error {
-	_, err := unix.KeyctlJoinSessionKeyring("")
+	_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0) // without a name
 	if err != nil && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EDQUOT) {
 		return fmt.Errorf("make session keyring: %w", err)
 	}

@@ -1,0 +1,167 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/cgroups"
+	_ "github.com/opencontainers/cgroups/devices" // lets managers set device rules
+	devices "github.com/opencontainers/cgroups/devices/config"
+	"github.com/opencontainers/cgroups/manager"
+	"golang.org/x/sys/unix"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// makeGroup makes a control group, in every hierarchy of version 1 or the one of version 2, with its limits, and
+// returns its directories.
+func makeGroup(group string, r *cgroups.Resources) ([]string, error) {
+	m, err := groupManager(group, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Apply(-1); err != nil {
+		return nil, fmt.Errorf("make cgroup %s: %w", group, err)
+	}
+	if err := m.Set(r); err != nil {
+		return nil, errors.Join(fmt.Errorf("set limits of cgroup %s: %w", group, err), m.Destroy())
+	}
+	// A hierarchy that has nothing to limit may have been passed over.
+	return slices.DeleteFunc(groupDirs(m), func(dir string) bool {
+		_, err := os.Stat(dir)
+		return err != nil
+	}), nil
+}
+
+func groupManager(group string, r *cgroups.Resources) (cgroups.Manager, error) {
+	m, err := manager.New(&cgroups.Cgroup{Path: group, Resources: r})
+	if err != nil {
+		return nil, fmt.Errorf("cgroup %s: %w", group, err)
+	}
+	return m, nil
+}
+
+func groupDirs(m cgroups.Manager) []string {
+	dirs := slices.Collect(maps.Values(m.GetPaths()))
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
+}
+
+// removeGroup removes a group whose processes have ended; one that is gone already is no error.
+func removeGroup(group string) error {
+	m, err := groupManager(group, &cgroups.Resources{SkipDevices: true})
+	if err != nil {
+		return err
+	}
+	if err := m.Destroy(); err != nil {
+		return fmt.Errorf("remove cgroup %s: %w", group, err)
+	}
+	return nil
+}
+
+// removeEmptyParents removes a pod's group and those above it that have become empty, up to but not with top.
+func removeEmptyParents(group, top string) {
+	for ; group != top && len(group) > len(top); group = path.Dir(group) {
+		m, err := groupManager(group, &cgroups.Resources{SkipDevices: true})
+		if err != nil {
+			return
+		}
+		for _, dir := range groupDirs(m) {
+			_ = unix.Rmdir(dir) // not empty: others are in it
+		}
+	}
+}
+
+// killGroup kills every process in a group and below.
+func killGroup(group string) error {
+	m, err := groupManager(group, &cgroups.Resources{SkipDevices: true})
+	if err != nil {
+		return err
+	}
+	for _, dir := range groupDirs(m) {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0o644); err == nil {
+			return nil // version 2, Linux 5.14
+		}
+	}
+	pids, err := m.GetAllPids()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("processes of cgroup %s: %w", group, err)
+	}
+	for _, pid := range pids {
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("kill process %d: %w", pid, err)
+		}
+	}
+	return nil
+}
+
+// limits translates what CRI asks for a container.
+func limits(r *cri.LinuxContainerResources, privileged bool, extra []*devices.Rule) *cgroups.Resources {
+	out := &cgroups.Resources{Devices: deviceRules(privileged, extra)}
+	if r == nil {
+		return out
+	}
+	out.Memory = r.MemoryLimitInBytes
+	out.MemorySwap = r.MemorySwapLimitInBytes
+	out.CpuQuota = r.CpuQuota
+	out.CpuPeriod = uint64(max(r.CpuPeriod, 0))
+	out.CpusetCpus, out.CpusetMems = r.CpusetCpus, r.CpusetMems
+	out.Unified = r.Unified
+	if r.CpuShares > 0 {
+		out.CpuShares = uint64(r.CpuShares)
+		out.CpuWeight = cgroups.ConvertCPUSharesToCgroupV2Value(out.CpuShares)
+	}
+	for _, h := range r.HugepageLimits {
+		out.HugetlbLimit = append(out.HugetlbLimit, &cgroups.HugepageLimit{Pagesize: h.PageSize, Limit: h.Limit})
+	}
+	return out
+}
+
+// deviceRules forbid everything but making nodes, and the devices that every container has (runtime-spec).
+func deviceRules(privileged bool, extra []*devices.Rule) []*devices.Rule {
+	if privileged {
+		return []*devices.Rule{{Type: devices.WildcardDevice, Major: devices.Wildcard, Minor: devices.Wildcard, Permissions: "rwm", Allow: true}}
+	}
+	char := func(major, minor int64, permissions devices.Permissions) *devices.Rule {
+		return &devices.Rule{Type: devices.CharDevice, Major: major, Minor: minor, Permissions: permissions, Allow: true}
+	}
+	rules := []*devices.Rule{
+		{Type: devices.WildcardDevice, Major: devices.Wildcard, Minor: devices.Wildcard, Permissions: "rwm", Allow: false},
+		char(devices.Wildcard, devices.Wildcard, "m"),
+		{Type: devices.BlockDevice, Major: devices.Wildcard, Minor: devices.Wildcard, Permissions: "m", Allow: true},
+		char(1, 3, "rwm"), char(1, 5, "rwm"), char(1, 7, "rwm"), char(1, 8, "rwm"), char(1, 9, "rwm"), // null zero full random urandom
+		char(5, 0, "rwm"), char(5, 2, "rwm"), char(5, 1, "rwm"), // tty ptmx console
+		char(136, devices.Wildcard, "rwm"), // terminals
+	}
+	return append(rules, extra...)
+}
+
+// removeDir removes a group's directory. The kernel says that it is busy until its last process is reaped.
+func removeDir(dir string) error {
+	deadline := time.After(5 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := unix.Rmdir(dir)
+		if err == nil || errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return err
+		}
+	}
+}

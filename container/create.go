@@ -1,0 +1,161 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/container/shim"
+	"dhow/internal/rootfs"
+)
+
+// CreateContainer implements Runtime.
+func (e *Engine) CreateContainer(ctx context.Context, sandboxID string, config *cri.ContainerConfig, _ *cri.PodSandboxConfig) (string, error) {
+	s, err := e.sandbox(sandboxID)
+	if err != nil {
+		return "", err
+	}
+	if s.Stopped {
+		return "", fmt.Errorf("create container %s: its sandbox has stopped", config.GetMetadata().GetName())
+	}
+	c := &container{ID: newID(), Created: time.Now().UnixNano(), config: config, sandbox: s, exited: make(chan struct{})}
+	c.dir = filepath.Join(s.dir, containersDir, c.ID)
+	c.Cgroup = path.Join(s.Cgroup, c.ID)
+	if err := e.makeContainer(ctx, c); err != nil {
+		return "", errors.Join(fmt.Errorf("create container %s: %w", config.GetMetadata().GetName(), err), e.unmakeContainer(c))
+	}
+	e.mu.Lock()
+	s.containers[c.ID] = c
+	e.containers[c.ID] = c
+	e.mu.Unlock()
+	e.emit(cri.ContainerEventType_CONTAINER_CREATED_EVENT, c.ID, s)
+	return c.ID, nil
+}
+
+func (e *Engine) makeContainer(ctx context.Context, c *container) error {
+	if err := os.MkdirAll(filepath.Join(c.dir, stagingDir), 0o700); err != nil {
+		return err
+	}
+	snapshot, err := e.config.Images.Snapshot(ctx, c.ID, c.config.GetImage().GetImage())
+	if err != nil {
+		return err
+	}
+	c.ImageID, c.Stop = snapshot.ImageID, snapshot.Config.StopSignal
+	spec, err := c.spec(snapshot)
+	if err != nil {
+		return err
+	}
+	linux := c.config.GetLinux()
+	rules, err := deviceAccess(c.config.Devices)
+	if err != nil {
+		return err
+	}
+	spec.Cgroups, err = makeGroup(c.Cgroup, limits(linux.GetResources(), linux.GetSecurityContext().GetPrivileged(), rules))
+	if err != nil {
+		return err
+	}
+	if err := writeJSON(filepath.Join(c.dir, specFile), spec); err != nil {
+		return err
+	}
+	return c.save()
+}
+
+// spec puts together what the configuration asks for and what the image says.
+func (c *container) spec(snapshot *rootfs.Snapshot) (*shim.Container, error) {
+	process, err := c.process(snapshot)
+	if err != nil {
+		return nil, err
+	}
+	mounts, err := c.mounts()
+	if err != nil {
+		return nil, err
+	}
+	security := c.config.GetLinux().GetSecurityContext()
+	spec := &shim.Container{
+		ID: c.ID,
+		Root: shim.Root{
+			Lower: snapshot.Lower, Upper: snapshot.Upper, Work: snapshot.Work,
+			ReadOnly: security.GetReadonlyRootfs(), Staging: filepath.Join(c.dir, stagingDir),
+		},
+		Mounts: mounts, Devices: deviceNodes(c.config.Devices),
+		OwnPID:  c.ownPID(),
+		Process: *process,
+		Stdin:   c.config.Stdin, StdinOnce: c.config.StdinOnce,
+		SysWritable: security.GetPrivileged(),
+		Exit:        filepath.Join(c.dir, exitFile),
+	}
+	if !security.GetPrivileged() {
+		spec.Masked, spec.ReadOnly = hidden(security)
+	}
+	if c.config.LogPath != "" {
+		spec.Log = filepath.Join(c.sandbox.config.LogDirectory, c.config.LogPath)
+	}
+	return spec, nil
+}
+
+func (c *container) ownPID() bool {
+	ns := c.config.GetLinux().GetSecurityContext().GetNamespaceOptions()
+	if ns == nil {
+		ns = c.sandbox.namespaces()
+	}
+	return ns.Pid == cri.NamespaceMode_CONTAINER
+}
+
+// mounts are the pod's files, unless the configuration has its own, and the configuration's.
+func (c *container) mounts() ([]shim.Mount, error) {
+	var all []shim.Mount
+	own := map[string]bool{}
+	for _, m := range c.config.Mounts {
+		own[filepath.Clean(m.ContainerPath)] = true
+	}
+	for target, file := range map[string]string{"/etc/resolv.conf": "resolv.conf", "/etc/hostname": "hostname"} {
+		if !own[target] {
+			all = append(all, shim.Mount{Source: filepath.Join(c.sandbox.dir, file), Target: target})
+		}
+	}
+	for _, m := range c.config.Mounts {
+		if !filepath.IsAbs(m.ContainerPath) {
+			return nil, fmt.Errorf("mount of %s: container path %q is not absolute", m.HostPath, m.ContainerPath)
+		}
+		source, err := filepath.EvalSymlinks(m.HostPath)
+		if err != nil {
+			return nil, fmt.Errorf("mount on %s: %w", m.ContainerPath, err)
+		}
+		propagation := map[cri.MountPropagation]uint64{
+			cri.MountPropagation_PROPAGATION_PRIVATE:           unix.MS_PRIVATE,
+			cri.MountPropagation_PROPAGATION_HOST_TO_CONTAINER: unix.MS_SLAVE,
+			cri.MountPropagation_PROPAGATION_BIDIRECTIONAL:     unix.MS_SHARED,
+		}[m.Propagation]
+		all = append(all, shim.Mount{
+			Source: source, Target: m.ContainerPath, ReadOnly: m.Readonly, Recursive: m.RecursiveReadOnly, Propagation: propagation,
+		})
+	}
+	return all, nil
+}
+
+// The paths that containers may not see, or not write, unless the configuration says otherwise.
+var (
+	defaultMasked = []string{
+		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+		"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+	}
+	defaultReadOnly = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+)
+
+func hidden(s *cri.LinuxContainerSecurityContext) (masked, readOnly []string) {
+	if s == nil {
+		return defaultMasked, defaultReadOnly
+	}
+	masked, readOnly = s.MaskedPaths, s.ReadonlyPaths
+	if len(masked) == 0 && len(readOnly) == 0 {
+		return defaultMasked, defaultReadOnly
+	}
+	return masked, readOnly
+}

@@ -1,0 +1,161 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	// The binary plays the shim's part, too; see the package.
+	_ "dhow/container/shimentry"
+)
+
+// Engine runs pods on this machine; it implements Runtime. What it knows is on disk, below StateDir, and in the
+// shims: any number of engines may look at it, one at a time Runs.
+type Engine struct {
+	config Config
+	log    *slog.Logger
+	events *broadcaster
+	ready  chan struct{}
+
+	mu         sync.Mutex
+	sandboxes  map[string]*sandbox
+	containers map[string]*container
+	run        context.Context // Run's; nil while it does not run
+	watchers   sync.WaitGroup
+}
+
+var _ Runtime = (*Engine)(nil)
+
+// New reads what is on disk. It starts nothing and changes nothing.
+func New(c Config) (*Engine, error) {
+	if c.StateDir == "" || c.Images == nil {
+		return nil, errors.New("container engine: StateDir and Images must be set")
+	}
+	if c.CgroupParent == "" {
+		c.CgroupParent = "/dhow"
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("container engine: %w", err)
+	}
+	e := &Engine{
+		config: c, log: c.Log, events: newBroadcaster(), ready: make(chan struct{}),
+		sandboxes: map[string]*sandbox{}, containers: map[string]*container{},
+	}
+	if err := e.load(); err != nil {
+		return nil, fmt.Errorf("container engine: %w", err)
+	}
+	return e, nil
+}
+
+// load reads the records of every sandbox.
+func (e *Engine) load() error {
+	entries, err := os.ReadDir(e.config.StateDir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !entry.IsDir() || strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		s, err := e.loadSandbox(filepath.Join(e.config.StateDir, entry.Name()))
+		if err != nil {
+			e.log.Error("records of a sandbox cannot be read", "pod", entry.Name(), "err", err)
+			continue
+		}
+		e.sandboxes[s.ID] = s
+		for _, c := range s.containers {
+			e.containers[c.ID] = c
+		}
+	}
+	return nil
+}
+
+// Run takes charge: it clears away what a crash left half-made, follows the shims, and blocks until ctx ends. The
+// shims and their containers go on.
+func (e *Engine) Run(ctx context.Context) error {
+	if err := e.clearAborted(); err != nil {
+		return fmt.Errorf("container engine: %w", err)
+	}
+	e.mu.Lock()
+	e.run = ctx
+	for _, s := range e.sandboxes {
+		if !s.Stopped {
+			e.follow(s)
+		}
+	}
+	e.mu.Unlock()
+	close(e.ready)
+	<-ctx.Done()
+	e.mu.Lock()
+	e.run = nil
+	e.mu.Unlock()
+	e.watchers.Wait()
+	e.events.close()
+	return nil
+}
+
+// Ready blocks until Run has taken over every shim.
+func (e *Engine) Ready(ctx context.Context) error {
+	select {
+	case <-e.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Status implements Runtime.
+func (e *Engine) Status(context.Context) (*cri.RuntimeStatus, error) {
+	return &cri.RuntimeStatus{Conditions: []*cri.RuntimeCondition{
+		{Type: "RuntimeReady", Status: true},
+		{Type: "NetworkReady", Status: true},
+	}}, nil
+}
+
+// version of the engine, as nodes show it.
+const version = "1.0"
+
+// Version implements Runtime.
+func (e *Engine) Version(context.Context) (*cri.VersionResponse, error) {
+	return &cri.VersionResponse{Version: "0.1.0", RuntimeName: "dhow", RuntimeVersion: version, RuntimeApiVersion: "v1"}, nil
+}
+
+// Events implements Runtime.
+func (e *Engine) Events(ctx context.Context) <-chan *cri.ContainerEventResponse {
+	return e.events.subscribe(ctx)
+}
+
+func (e *Engine) sandbox(id string) (*sandbox, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s := e.sandboxes[id]; s != nil {
+		return s, nil
+	}
+	return nil, fmt.Errorf("sandbox %s: %w", id, ErrNotFound)
+}
+
+func (e *Engine) container(id string) (*container, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c := e.containers[id]; c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("container %s: %w", id, ErrNotFound)
+}
+
+func (e *Engine) emit(kind cri.ContainerEventType, id string, s *sandbox) {
+	e.events.send(&cri.ContainerEventResponse{
+		ContainerId: id, ContainerEventType: kind, CreatedAt: time.Now().UnixNano(), PodSandboxStatus: s.status(),
+	})
+}

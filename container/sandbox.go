@@ -1,0 +1,301 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/container/shim"
+)
+
+// RunPodSandbox implements Runtime.
+func (e *Engine) RunPodSandbox(ctx context.Context, config *cri.PodSandboxConfig, handler string) (string, error) {
+	if handler != "" && handler != "dhow" {
+		return "", fmt.Errorf("no runtime handler %q is configured (there is: dhow)", handler)
+	}
+	if err := supported(config); err != nil {
+		return "", err
+	}
+	s := &sandbox{ID: newID(), Created: time.Now().UnixNano(), config: config, containers: map[string]*container{}}
+	s.dir = filepath.Join(e.config.StateDir, s.ID)
+	s.Cgroup = path.Join(e.config.CgroupParent, config.GetLinux().GetCgroupParent(), "pod"+s.ID[:12])
+	if p := config.GetLinux().GetCgroupParent(); p != "" {
+		s.Cgroup = path.Join(e.config.CgroupParent, p)
+	}
+	if err := e.makeSandbox(ctx, s); err != nil {
+		return "", errors.Join(fmt.Errorf("run sandbox of pod %s/%s: %w", config.GetMetadata().GetNamespace(), config.GetMetadata().GetName(), err), e.unmake(s))
+	}
+	e.mu.Lock()
+	e.sandboxes[s.ID] = s
+	if e.run != nil {
+		e.follow(s)
+	}
+	e.mu.Unlock()
+	e.emit(cri.ContainerEventType_CONTAINER_STARTED_EVENT, s.ID, s)
+	return s.ID, nil
+}
+
+// supported says what a sandbox may ask for.
+func supported(config *cri.PodSandboxConfig) error {
+	ns := config.GetLinux().GetSecurityContext().GetNamespaceOptions()
+	if u := ns.GetUsernsOptions(); u != nil && u.Mode == cri.NamespaceMode_POD {
+		return errors.New("pods with a user namespace of their own (hostUsers: false) are not supported")
+	}
+	return nil
+}
+
+func (e *Engine) makeSandbox(ctx context.Context, s *sandbox) error {
+	if err := os.MkdirAll(filepath.Join(s.dir, containersDir), 0o700); err != nil {
+		return err
+	}
+	if err := s.writeFiles(); err != nil {
+		return err
+	}
+	dirs, err := e.makeSandboxGroup(s)
+	if err != nil {
+		return err
+	}
+	if err := s.startShim(dirs); err != nil {
+		return err
+	}
+	if s.ownNetwork() && e.config.Network != nil {
+		addresses, err := e.config.Network.Attach(ctx, s.ID, fmt.Sprintf("/proc/%d/ns/net", s.ShimPID), s.config)
+		if err != nil {
+			return fmt.Errorf("connect to the pod network: %w", err)
+		}
+		for _, a := range addresses {
+			s.IPs = append(s.IPs, a.String())
+		}
+	}
+	if dir := s.config.LogDirectory; dir != "" {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return s.save()
+}
+
+// shimGroup is beside the containers' groups: version 2 wants no processes in a group that has groups.
+func (s *sandbox) shimGroup() string { return path.Join(s.Cgroup, "shim-"+s.ID[:12]) }
+
+func (e *Engine) makeSandboxGroup(s *sandbox) ([]string, error) {
+	if r := s.config.GetLinux().GetResources(); r != nil {
+		pod := limits(r, true, nil)
+		pod.SkipDevices = true
+		if _, err := makeGroup(s.Cgroup, pod); err != nil {
+			return nil, err
+		}
+	}
+	own := limits(nil, true, nil)
+	own.SkipDevices = true
+	return makeGroup(s.shimGroup(), own)
+}
+
+func (s *sandbox) namespaces() *cri.NamespaceOption {
+	if ns := s.config.GetLinux().GetSecurityContext().GetNamespaceOptions(); ns != nil {
+		return ns
+	}
+	return &cri.NamespaceOption{Pid: cri.NamespaceMode_CONTAINER}
+}
+
+func (s *sandbox) ownNetwork() bool { return s.namespaces().Network != cri.NamespaceMode_NODE }
+
+// startShim runs this program's shim in namespaces of the pod's own, and waits until it serves.
+func (s *sandbox) startShim(cgroupDirs []string) error {
+	setup := shim.Setup{Cgroups: cgroupDirs, OwnNetwork: s.ownNetwork(), Sysctls: s.config.GetLinux().GetSysctls()}
+	flags := uintptr(0)
+	ns := s.namespaces()
+	if ns.Network != cri.NamespaceMode_NODE {
+		flags |= unix.CLONE_NEWNET | unix.CLONE_NEWUTS
+		setup.Hostname = s.config.Hostname
+	}
+	if ns.Ipc != cri.NamespaceMode_NODE {
+		flags |= unix.CLONE_NEWIPC
+	}
+	if ns.Pid == cri.NamespaceMode_POD {
+		flags |= unix.CLONE_NEWPID
+	}
+	text, err := json.Marshal(setup)
+	if err != nil {
+		return err
+	}
+	listener, err := shim.Listen(s.dir)
+	if err != nil {
+		return fmt.Errorf("make the shim's socket: %w", err)
+	}
+	defer listener.Close()
+	report, err := s.fork(listener, string(text), flags)
+	if err != nil {
+		return fmt.Errorf("start shim: %w", err)
+	}
+	defer report.Close()
+	problem, err := io.ReadAll(report)
+	if err == nil && len(problem) > 0 {
+		err = errors.New(string(problem))
+	}
+	return err
+}
+
+// fork starts the shim in a session of its own, so that it outlives the daemon.
+func (s *sandbox) fork(listener *os.File, setup string, flags uintptr) (report *os.File, err error) {
+	report, write, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer write.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	complaints, err := os.OpenFile(filepath.Join(s.dir, "shim.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer complaints.Close()
+	p, err := os.StartProcess("/proc/self/exe", []string{shim.Part, s.dir, setup}, &os.ProcAttr{
+		Dir: "/", Env: []string{"GOMAXPROCS=2"},
+		Files: []*os.File{null, null, complaints, listener, write},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Cloneflags: flags},
+	})
+	if err != nil {
+		report.Close()
+		return nil, err
+	}
+	s.ShimPID, s.Boot = p.Pid, startTime(p.Pid)
+	go func() { _, _ = p.Wait() }() // while the daemon lives it must reap its child
+	return report, nil
+}
+
+// StopPodSandbox implements Runtime.
+func (e *Engine) StopPodSandbox(_ context.Context, id string) error {
+	s, err := e.sandbox(id)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.stopSandbox(s)
+}
+
+func (e *Engine) stopSandbox(s *sandbox) error {
+	if s.Stopped {
+		return nil
+	}
+	if err := e.endShim(s); err != nil {
+		return fmt.Errorf("stop sandbox %s: %w", s.ID, err)
+	}
+	if e.config.Network != nil && s.ownNetwork() {
+		if err := e.config.Network.Detach(context.Background(), s.ID); err != nil {
+			return fmt.Errorf("stop sandbox %s: %w", s.ID, err)
+		}
+	}
+	s.Stopped = true
+	if err := s.save(); err != nil {
+		return err
+	}
+	e.emit(cri.ContainerEventType_CONTAINER_STOPPED_EVENT, s.ID, s)
+	return nil
+}
+
+// endShim kills the containers, then the shim with the pod's namespaces.
+func (e *Engine) endShim(s *sandbox) error {
+	if s.shimLives() {
+		if conn, err := shim.Dial(s.dir); err == nil {
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			var reply shim.Reply
+			if shim.Send(conn, shim.Request{Op: shim.OpQuit}) == nil {
+				_, _ = shim.Receive(conn, &reply)
+			}
+			conn.Close()
+		}
+	}
+	for _, c := range e.containersOf(s) {
+		if err := killGroup(c.Cgroup); err != nil {
+			return err
+		}
+	}
+	if s.shimLives() {
+		_ = unix.Kill(s.ShimPID, unix.SIGKILL)
+	}
+	for _, c := range e.containersOf(s) {
+		c.lost()
+	}
+	return nil
+}
+
+// lost settles containers whose shim cannot say any more how they ended.
+func (c *container) lost() {
+	if c.state() != cri.ContainerState_CONTAINER_RUNNING {
+		return
+	}
+	if c.readExit() == nil && c.state() == cri.ContainerState_CONTAINER_EXITED {
+		return
+	}
+	exit := shim.Exit{Code: 137, Signal: int(unix.SIGKILL), At: time.Now().UnixNano()}
+	_ = writeJSON(filepath.Join(c.dir, exitFile), exit)
+	c.setExit(exit)
+}
+
+func (e *Engine) containersOf(s *sandbox) []*container {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var all []*container
+	for _, c := range s.containers {
+		all = append(all, c)
+	}
+	return all
+}
+
+// RemovePodSandbox implements Runtime.
+func (e *Engine) RemovePodSandbox(ctx context.Context, id string) error {
+	s, err := e.sandbox(id)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := e.stopSandbox(s); err != nil {
+		return err
+	}
+	for _, c := range e.containersOf(s) {
+		if err := e.RemoveContainer(ctx, c.ID); err != nil {
+			return err
+		}
+	}
+	if err := e.unmake(s); err != nil {
+		return fmt.Errorf("remove sandbox %s: %w", id, err)
+	}
+	e.mu.Lock()
+	delete(e.sandboxes, id)
+	e.mu.Unlock()
+	e.emit(cri.ContainerEventType_CONTAINER_DELETED_EVENT, id, s)
+	return nil
+}
+
+// unmake removes what a sandbox has on the machine, however far its making got.
+func (e *Engine) unmake(s *sandbox) error {
+	if s.shimLives() {
+		_ = unix.Kill(s.ShimPID, unix.SIGKILL)
+	}
+	var failed error
+	if e.config.Network != nil && s.ownNetwork() {
+		failed = e.config.Network.Detach(context.Background(), s.ID)
+	}
+	if err := waitGone(s); err != nil {
+		return errors.Join(failed, err)
+	}
+	failed = errors.Join(failed, removeGroup(s.shimGroup()))
+	removeEmptyParents(s.Cgroup, e.config.CgroupParent)
+	return errors.Join(failed, os.RemoveAll(s.dir))
+}
