@@ -40,7 +40,7 @@ func newScheme(kinds []Kind) (*runtime.Scheme, error) {
 			return nil, err
 		}
 	}
-	return s, nil
+	return s, addQueryOptions(s)
 }
 
 // ofSubresources are the versions whose types subresources speak: Scale, Eviction, TokenRequest.
