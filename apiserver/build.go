@@ -130,7 +130,11 @@ func (s *Server) authorizer() (authorizer.Authorizer, error) {
 		{AuthorizerName: "masters", Authorizer: authorizerfactory.NewPrivilegedGroups(mastersGroup)},
 	}
 	if s.config.Authorizer != nil {
-		chain = append(chain, authorizerunion.NamedAuthorizer{AuthorizerName: "policy", Authorizer: s.config.Authorizer(s.informers)})
+		policy, err := s.config.Authorizer(s.informers)
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, authorizerunion.NamedAuthorizer{AuthorizerName: "policy", Authorizer: policy})
 	}
 	return authorizerunion.New(chain...)
 }

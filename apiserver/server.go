@@ -37,7 +37,7 @@ type Config struct {
 	Advertise netip.AddrPort
 	ServiceIP netip.Addr
 	// Authorizer decides what members of system:masters are not asked about. Nil refuses everything else.
-	Authorizer func(informers.SharedInformerFactory) authorizer.Authorizer
+	Authorizer func(informers.SharedInformerFactory) (authorizer.Authorizer, error)
 	// Admission makes the plug-ins, in the order they run.
 	Admission func(kubernetes.Interface, informers.SharedInformerFactory) ([]admission.Interface, error)
 	// Authenticators are asked besides client certificates and before anonymity.

@@ -1,6 +1,194 @@
 package assemble
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
 
-// RunServer runs everything until ctx ends.
-func RunServer(ctx context.Context, c ServerConfig) error { return nil }
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
+
+	"dhow/apiserver"
+	"dhow/identity"
+	"dhow/internal/memory"
+	"dhow/kinds/rbac"
+	"dhow/lifecycle"
+	"dhow/store"
+)
+
+// RunServer runs the control plane and this machine's node until ctx ends.
+func RunServer(ctx context.Context, c ServerConfig) error {
+	begin := time.Now()
+	if err := c.complete(); err != nil {
+		return err
+	}
+	release, err := takeLock(c.Lock)
+	if err != nil {
+		return err
+	}
+	defer release()
+	quietLibraries(c.Log)
+	memory.Limit()
+	s, err := newServer(ctx, c)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx, begin)
+}
+
+// quietLibraries lets the libraries' own log through from warnings on.
+func quietLibraries(log *slog.Logger) {
+	klog.SetSlogLogger(slog.New(atLeast{log.Handler(), slog.LevelError}))
+}
+
+// atLeast is a handler that passes over what is below a level.
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+func (h atLeast) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
+
+// server is everything that one machine runs.
+type server struct {
+	config   ServerConfig
+	identity *identity.Identity
+	api      *apiserver.Server
+	store    *store.Store
+	parts    []lifecycle.Part
+}
+
+func newServer(ctx context.Context, c ServerConfig) (*server, error) {
+	s := &server{config: c}
+	listener, err := listen("https-listen-port", c.BindAddress, c.Port)
+	if err != nil {
+		return nil, err
+	}
+	if s.identity, err = identity.Open(c.PKI); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	if s.store, err = store.New(store.Config{Dir: c.Etcd, Log: c.Log}); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	if err := s.build(ctx, listener); err != nil {
+		s.store.Close()
+		return nil, errors.Join(err, listener.Close())
+	}
+	return s, nil
+}
+
+func (s *server) build(ctx context.Context, listener net.Listener) error {
+	if err := s.store.Ready(ctx); err != nil {
+		return err
+	}
+	if err := s.buildAPI(listener); err != nil {
+		return err
+	}
+	if err := s.identity.WriteKubeconfig(s.config.Kubeconfig, s.url(), "system:admin", "system:masters"); err != nil {
+		return err
+	}
+	s.add(lifecycle.Part{Name: "etcd", Run: s.store.Run, Ready: s.store.Ready})
+	s.add(lifecycle.Part{Name: "api server", Run: s.api.Run, Ready: s.api.Ready})
+	if err := s.buildControl(); err != nil {
+		return err
+	}
+	return s.buildNode()
+}
+
+func (s *server) add(p lifecycle.Part) { s.parts = append(s.parts, p) }
+
+// listen takes a port, or says by which flag to choose another.
+func listen(flag string, address netip.Addr, port int) (net.Listener, error) {
+	host := ""
+	if address.IsValid() && !address.IsUnspecified() {
+		host = address.String()
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("port %d: %w (choose another by --%s)", port, syscall.EADDRINUSE, flag)
+	}
+	return l, err
+}
+
+// url is where the administrator on this machine reaches the API.
+func (s *server) url() string {
+	host := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if a := s.config.BindAddress; a.IsValid() && !a.IsUnspecified() {
+		host = a
+	}
+	return "https://" + netip.AddrPortFrom(host, uint16(s.config.Port)).String()
+}
+
+// servingNames are all names and addresses by which the API is reached.
+func (s *server) servingNames() []string {
+	c := s.config
+	names := []string{
+		"localhost", "127.0.0.1", "::1", c.NodeName, c.NodeIP.String(), c.AdvertiseAddress.String(), nth(c.ServiceCIDRs[0], 1).String(),
+		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + c.ClusterDomain,
+	}
+	if a := c.BindAddress; a.IsValid() && !a.IsUnspecified() {
+		names = append(names, a.String())
+	}
+	return append(names, c.TLSSANs...)
+}
+
+func (s *server) buildAPI(listener net.Listener) error {
+	c := s.config
+	var roles *rbac.Authorizer
+	var full authorizer.Authorizer
+	guard := func(store *genericregistry.Store) { roles.Guard(store, full) }
+	all, err := kinds(c, s.identity, s.admin, guard)
+	if err != nil {
+		return err
+	}
+	s.api, err = apiserver.New(apiserver.Config{
+		Kinds: all, Store: s.store, Identity: s.identity, Listener: listener, ServingNames: s.servingNames(),
+		Advertise: netip.AddrPortFrom(c.AdvertiseAddress, uint16(c.Port)), ServiceIP: nth(c.ServiceCIDRs[0], 1),
+		Authorizer: func(f informers.SharedInformerFactory) (authorizer.Authorizer, error) {
+			roles, err = rbac.NewAuthorizer(f)
+			return roles, err
+		},
+		Admission: admissionPlugins,
+		Log:       c.Log,
+	})
+	return err
+}
+
+// admin acts as the server itself.
+func (s *server) admin() kubernetes.Interface {
+	client, err := s.api.Client("system:apiserver", "system:masters")
+	if err != nil {
+		panic(err) // the configuration is our own
+	}
+	return client
+}
+
+// run starts the parts in order and tells how it goes.
+func (s *server) run(ctx context.Context, begin time.Time) error {
+	say := func(format string, args ...any) { fmt.Fprintf(s.config.Progress, format+"\n", args...) }
+	last := s.parts[len(s.parts)-1].Name
+	group := lifecycle.Group{Parts: s.parts, Log: s.config.Log, Started: func(name string, _ time.Duration) {
+		say("%8s  %s", time.Since(begin).Round(time.Millisecond), name)
+		if name == last {
+			say("\nThe cluster is up. Next:\n  dhow%s kubectl get nodes\n  export KUBECONFIG=%s", s.rootFlag(), s.config.Kubeconfig)
+			go memory.GiveBack(ctx, s.config.Log)
+		}
+	}}
+	return group.Run(ctx)
+}
+
+func (s *server) rootFlag() string {
+	if s.config.Root == "/" {
+		return ""
+	}
+	return " --root " + s.config.Root
+}

@@ -94,6 +94,7 @@ func (f *serverFlags) serverConfig(env *environment) (assemble.ServerConfig, err
 	p := flagParser{}
 	c := assemble.ServerConfig{
 		Paths:            serverPaths(env),
+		Root:             root,
 		NodeName:         strings.ToLower(f.nodeName),
 		NodeIP:           p.addr("node-ip", f.nodeIP),
 		BindAddress:      p.addr("bind-address", f.bind),

@@ -1,0 +1,70 @@
+package assemble
+
+import (
+	"maps"
+
+	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/client-go/kubernetes"
+	policyclient "k8s.io/client-go/kubernetes/typed/policy/v1"
+
+	"dhow/apiserver"
+	"dhow/apiserver/connect"
+	"dhow/apiserver/token"
+	"dhow/identity"
+	"dhow/kinds/configmap"
+	"dhow/kinds/daemonset"
+	"dhow/kinds/deployment"
+	"dhow/kinds/endpoints"
+	"dhow/kinds/endpointslice"
+	"dhow/kinds/event"
+	"dhow/kinds/lease"
+	"dhow/kinds/namespace"
+	"dhow/kinds/node"
+	"dhow/kinds/plain"
+	"dhow/kinds/pod"
+	"dhow/kinds/rbac"
+	"dhow/kinds/replicaset"
+	"dhow/kinds/secret"
+	"dhow/kinds/service"
+	"dhow/kinds/serviceaccount"
+	"dhow/kinds/statefulset"
+)
+
+// kinds are all that the API serves. client is called when the server runs; guard is the hook of roles.
+func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Interface, guard func(*genericregistry.Store)) ([]apiserver.Kind, error) {
+	nodes, err := connect.NewNodes(id, client)
+	if err != nil {
+		return nil, err
+	}
+	services, err := service.Kind(service.Config{
+		CIDRs: c.ServiceCIDRs, FirstNodePort: int32(c.NodePorts[0]), LastNodePort: int32(c.NodePorts[1]),
+		Connectors: connect.Services(client),
+	})
+	if err != nil {
+		return nil, err
+	}
+	connectors := map[string]pod.Subresource{}
+	maps.Copy(connectors, connect.Pods(nodes))
+	all := []apiserver.Kind{
+		namespace.Kind(),
+		node.Kind(node.Config{Connectors: connect.NodeProxy(nodes)}),
+		pod.Kind(pod.Config{
+			Connectors: connectors,
+			Budgets:    func() policyclient.PodDisruptionBudgetsGetter { return client().PolicyV1() },
+		}),
+		services,
+		endpoints.Kind(),
+		configmap.Kind(),
+		secret.Kind(),
+		serviceaccount.Kind(serviceaccount.Config{Issuer: token.NewMaker(id.ServiceAccountKey), Client: client}),
+		event.Kind(),
+		deployment.Kind(),
+		replicaset.Kind(),
+		statefulset.Kind(),
+		daemonset.Kind(),
+		endpointslice.Kind(),
+		lease.Kind(),
+	}
+	all = append(all, rbac.Kinds(guard)...)
+	return append(all, plain.Kinds()...), nil
+}
