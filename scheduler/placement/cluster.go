@@ -44,6 +44,14 @@ func NewCluster() *Cluster {
 // Size is the number of nodes.
 func (c *Cluster) Size() int { return len(c.nodes) }
 
+// Node is what is known of a node, nil when nothing is.
+func (c *Cluster) Node(name string) *corev1.Node {
+	if n := c.byName[name]; n != nil {
+		return n.object
+	}
+	return nil
+}
+
 // SetNode adds a node or replaces what is known of it.
 func (c *Cluster) SetNode(object *corev1.Node) {
 	n := c.node(object.Name)

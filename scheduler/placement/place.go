@@ -135,8 +135,9 @@ func (c *Cluster) bestOf(p *Pod, candidates []*Node) *Node {
 type Unfit struct {
 	Nodes int    // how many there are
 	By    Filter // which filters rejected some
-	// Reasons counts nodes.
+	// Reasons counts nodes; Whole, in its place, is a reason that has nothing to do with any one node.
 	Reasons map[string]int
+	Whole   string
 }
 
 func (u *Unfit) by(f Filter, reason string, nodes int) {
@@ -151,6 +152,9 @@ func (u *Unfit) by(f Filter, reason string, nodes int) {
 func (u *Unfit) Error() string {
 	if u.Nodes == 0 {
 		return "no nodes available to schedule pods"
+	}
+	if u.Whole != "" {
+		return fmt.Sprintf("0/%d nodes are available: %s.", u.Nodes, u.Whole)
 	}
 	reasons := make([]string, 0, len(u.Reasons))
 	for reason, nodes := range u.Reasons {
