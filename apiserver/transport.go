@@ -81,6 +81,7 @@ func (a asUser) RoundTrip(r *http.Request) (*http.Response, error) {
 		return out.response(r), nil
 	case <-ctx.Done():
 		err := context.Cause(ctx)
+		out.Close() // nobody will read what the handler still writes
 		return nil, err
 	}
 }
