@@ -3,8 +3,7 @@ export CGO_ENABLED = 0
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 K8S      := $(shell go list -m -f '{{.Version}}' k8s.io/apiserver 2>/dev/null | sed 's/^v0\./v1./')
 LDFLAGS  := -s -w -X dhow/cli.version=$(VERSION) -X k8s.io/component-base/version.gitVersion=$(K8S)+dhow
-TAGS     := grpcnotrace
-BUILD    := go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)'
+BUILD    := go build -ldflags '$(LDFLAGS)'
 
 .PHONY: build arm64 demo test lint e2e bench conformance gen clean
 

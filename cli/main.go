@@ -84,6 +84,6 @@ Start with 'dhow server', then 'dhow kubectl get nodes'. 'dhow demo' shows all o
 			root.AddCommand(c)
 		}
 	}
-	add("cluster", newServerCommand(env), newKubectlCommand(env), newVersionCommand(env))
+	add("cluster", newServerCommand(env), newDemoCommand(env), newKubectlCommand(env), newVersionCommand(env))
 	return root
 }
