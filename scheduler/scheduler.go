@@ -61,7 +61,7 @@ type decision struct {
 }
 
 // binders is how many bindings are under way at once.
-const binders = 32
+const binders = 64
 
 // New makes a scheduler and registers its informers.
 func New(c Config) (*Scheduler, error) {
