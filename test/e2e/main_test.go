@@ -1,3 +1,5 @@
+//go:build e2e
+
 // Package e2e runs the real binary as a user does, on a machine of its own: the whole test program runs in
 // network and mount namespaces that it makes for itself.
 package e2e

@@ -1,0 +1,90 @@
+package assemble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"dhow/container"
+	"dhow/image"
+	"dhow/network"
+	"dhow/proxy"
+)
+
+// Reset removes every trace of a server from the machine: containers, control groups, links, nftables tables,
+// mounts, data. ErrRunning while a server runs on the same root. A trace that cannot be removed does not keep the
+// others; all are told.
+func Reset(ctx context.Context, c ServerConfig, dirs ...string) error {
+	release, err := takeLock(c.Lock)
+	if err != nil {
+		return err
+	}
+	defer release()
+	say := func(format string, args ...any) { fmt.Fprintf(c.Progress, format+"\n", args...) }
+	say("containers")
+	failed := c.resetContainers(ctx)
+	say("service rules and pod network")
+	failed = errors.Join(failed, proxy.Reset(c.proxy(nil)), network.Reset(c.network()))
+	say("mounts")
+	failed = errors.Join(failed, unmountBelow(dirs))
+	if failed != nil {
+		return failed // data stays while something may use it
+	}
+	say("data")
+	for _, dir := range dirs {
+		failed = errors.Join(failed, os.RemoveAll(dir))
+	}
+	return failed
+}
+
+func (c ServerConfig) resetContainers(ctx context.Context) error {
+	images, err := image.New(image.Config{Dir: c.Images, Log: c.Log})
+	if err != nil {
+		return err
+	}
+	pods, err := network.New(c.network())
+	if err != nil {
+		return err
+	}
+	return container.Reset(ctx, c.container(images, pods))
+}
+
+// unmountBelow unmounts what pods' volumes have mounted, the deepest first.
+func unmountBelow(dirs []string) error {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	var failed error
+	for i := len(lines) - 1; i >= 0; i-- {
+		fields := strings.Fields(lines[i])
+		if len(fields) < 5 {
+			continue
+		}
+		point := unescape(fields[4])
+		for _, dir := range dirs {
+			if strings.HasPrefix(point, filepath.Clean(dir)+"/") {
+				if err := syscall.Unmount(point, syscall.MNT_DETACH); err != nil {
+					failed = errors.Join(failed, fmt.Errorf("unmount %s: %w", point, err))
+				}
+			}
+		}
+	}
+	return failed
+}
+
+// unescape reads a path as mountinfo writes it: blanks are octal (proc_pid_mountinfo(5)).
+func unescape(path string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(path)
+}
