@@ -132,6 +132,7 @@ func namespacedDefaults() []runtime.Object {
 		role(public, signer, on(read, "core", "configmaps"), on("update", "core", "configmaps", "cluster-info"), events()),
 		role(system, CoreDNSUser, // it publishes each node's address, and reads its Corefile
 			on(read, "core", "configmaps", "coredns"),
+			on("create", "core", "configmaps"),
 			on(read+" create update patch delete", "discovery.k8s.io", "endpointslices"),
 			on("get create update patch", "core", "services"),
 			events()),
