@@ -19,6 +19,8 @@ func Default(spec *corev1.PodSpec) {
 	set(&spec.SchedulerName, corev1.DefaultSchedulerName)
 	fill(&spec.SecurityContext, corev1.PodSecurityContext{})
 	fill(&spec.TerminationGracePeriodSeconds, corev1.DefaultTerminationGracePeriodSeconds)
+	set(&spec.ServiceAccountName, spec.DeprecatedServiceAccount)
+	spec.DeprecatedServiceAccount = spec.ServiceAccountName // two names of one field
 	for i := range spec.Volumes {
 		volumespec.Default(&spec.Volumes[i])
 	}
