@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	nodelisters "k8s.io/client-go/listers/node/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"dhow/container"
@@ -63,6 +64,7 @@ type Node struct {
 	configMaps  corelisters.ConfigMapLister
 	secrets     corelisters.SecretLister
 	nodes       corelisters.NodeLister
+	classes     nodelisters.RuntimeClassLister
 	synced      []cache.InformerSynced
 	podEvents   cache.SharedIndexInformer
 	changed     chan struct{} // a ConfigMap or Secret has changed
@@ -90,11 +92,11 @@ func New(c Config) (*Node, error) {
 	n := &Node{
 		config: c, log: c.Log, events: newRecorder(c.Client, c.Name, c.Log), workers: map[types.UID]*worker{}, tokens: tokenCache{held: map[tokenKey]heldToken{}},
 		pods: core.Pods().Lister(), services: core.Services().Lister(), configMaps: core.ConfigMaps().Lister(),
-		secrets: core.Secrets().Lister(), nodes: core.Nodes().Lister(),
+		secrets: core.Secrets().Lister(), nodes: core.Nodes().Lister(), classes: c.Informers.Node().V1().RuntimeClasses().Lister(),
 		podEvents: core.Pods().Informer(), changed: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	for _, informer := range []cache.SharedIndexInformer{
-		core.Pods().Informer(), core.Services().Informer(), core.ConfigMaps().Informer(), core.Secrets().Informer(), core.Nodes().Informer(),
+		core.Pods().Informer(), core.Services().Informer(), core.ConfigMaps().Informer(), core.Secrets().Informer(), core.Nodes().Informer(), c.Informers.Node().V1().RuntimeClasses().Informer(),
 	} {
 		n.synced = append(n.synced, informer.HasSynced)
 	}
