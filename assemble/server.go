@@ -64,6 +64,7 @@ type server struct {
 	identity *identity.Identity
 	api      *apiserver.Server
 	store    *store.Store
+	kubelet  net.Listener
 	parts    []lifecycle.Part
 }
 
@@ -73,17 +74,28 @@ func newServer(ctx context.Context, c ServerConfig) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.identity, err = identity.Open(c.PKI); err != nil {
+	if s.kubelet, err = listen("kubelet-port", netip.Addr{}, c.KubeletPort); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	if s.store, err = store.New(store.Config{Dir: c.Etcd, Log: c.Log}); err != nil {
-		return nil, errors.Join(err, listener.Close())
+	if err := s.open(ctx, listener); err != nil {
+		return nil, errors.Join(err, listener.Close(), s.kubelet.Close())
+	}
+	return s, nil
+}
+
+// open opens what is kept on disk and builds the parts on it.
+func (s *server) open(ctx context.Context, listener net.Listener) (err error) {
+	if s.identity, err = identity.Open(s.config.PKI); err != nil {
+		return err
+	}
+	if s.store, err = store.New(store.Config{Dir: s.config.Etcd, Log: s.config.Log}); err != nil {
+		return err
 	}
 	if err := s.build(ctx, listener); err != nil {
 		s.store.Close()
-		return nil, errors.Join(err, listener.Close())
+		return err
 	}
-	return s, nil
+	return nil
 }
 
 func (s *server) build(ctx context.Context, listener net.Listener) error {

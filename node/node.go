@@ -41,6 +41,8 @@ type Config struct {
 	ClusterDomain string
 	// Volumes and Logs are where pods' files and logs lie (/var/lib/dhow/pods, /var/lib/dhow/logs/pods).
 	Volumes, Logs string
+	// Manifests is the directory of static pods' manifests; "" for none.
+	Manifests string
 	// Listener and TLS serve the node's own API. Callers show a certificate of a member of system:masters.
 	Listener net.Listener
 	TLS      *tls.Config
