@@ -135,6 +135,8 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	}
 	close(n.ready)
+	n.running.Go(func() { n.followManifests(ctx) })
+	n.running.Go(func() { n.rotateLogs(ctx) })
 	n.running.Go(func() { n.reportStatus(ctx) })
 	select {
 	case <-ctx.Done():

@@ -39,6 +39,9 @@ func (w *worker) report(ctx context.Context, pod *corev1.Pod, o *observed) error
 }
 
 func (w *worker) write(ctx context.Context, pod *corev1.Pod, status *corev1.PodStatus) (*corev1.Pod, error) {
+	if w.static {
+		return w.writeMirror(ctx, pod, status)
+	}
 	next := *pod // the parts of it stay as they are
 	next.Status = *status
 	return w.node.config.Client.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, &next, metav1.UpdateOptions{})
@@ -56,6 +59,9 @@ func (w *worker) latest(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, erro
 // status is the pod's, from its specification, what the runtime has of it, and what the worker knows.
 func (w *worker) status(ctx context.Context, pod *corev1.Pod, o *observed) *corev1.PodStatus {
 	s := pod.Status.DeepCopy()
+	if w.static && w.reported != nil {
+		s = w.reported.DeepCopy() // nothing else keeps it
+	}
 	s.ObservedGeneration = pod.Generation
 	if s.StartTime == nil {
 		now := metav1.Now().Rfc3339Copy()

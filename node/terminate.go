@@ -125,6 +125,9 @@ func (w *worker) stopSandboxes(ctx context.Context, o *observed) error {
 
 // deleteFromAPI has the API forget this pod, not another of its name.
 func (w *worker) deleteFromAPI(ctx context.Context, pod *corev1.Pod) error {
+	if w.static {
+		return w.endMirror(ctx, pod)
+	}
 	now := int64(0)
 	err := w.node.config.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &w.uid},

@@ -142,6 +142,10 @@ func (n *Node) knownPods() (map[string]bool, error) {
 			known[string(pod.UID)] = true
 		}
 	}
+	static, _ := n.readManifests() // what is wrong with them is told by followManifests
+	for uid := range static {
+		known[string(uid)] = true
+	}
 	return known, nil
 }
 

@@ -16,26 +16,29 @@ type worker struct {
 	node *Node
 	uid  types.UID
 	wake chan struct{}
+	// static: the pod comes from a manifest on this machine; a mirror stands for it in the API.
+	static bool
 
 	mu        sync.Mutex
 	pod       *corev1.Pod        // as the API last had it; never nil
 	removed   bool               // the API has it no longer
+	unseen    bool               // a static pod's mirror has gone
 	cancel    context.CancelFunc // ends the pass under way; nil between passes
 	unhealthy map[string]string  // containers to be ended, by id, and why
 
 	// What follows belongs to the goroutine.
-	reported *corev1.PodStatus // what was last written
-	reportedOver string // the resource version that it replaced
-	waiting  map[string]waitReason // why a container does not run, by its name
-	restarts map[string]*backOff   // by container
-	pulls    map[string]*backOff   // by image
-	lastPull map[string]error      // by image, of those in back-off
-	refs     map[string]string     // how to name images, by id
-	stopping map[string]bool       // containers that have been told to end, by id
-	hooked   map[string]bool       // containers whose postStart hook has run, by id
-	probes   *prober
-	failure  *podFailure // ends the pod whatever its containers do
-	finished bool        // the pod has ended; its sandbox and volumes are gone
+	reported     *corev1.PodStatus     // what was last written
+	reportedOver string                // the resource version that it replaced
+	waiting      map[string]waitReason // why a container does not run, by its name
+	restarts     map[string]*backOff   // by container
+	pulls        map[string]*backOff   // by image
+	lastPull     map[string]error      // by image, of those in back-off
+	refs         map[string]string     // how to name images, by id
+	stopping     map[string]bool       // containers that have been told to end, by id
+	hooked       map[string]bool       // containers whose postStart hook has run, by id
+	probes       *prober
+	failure      *podFailure // ends the pod whatever its containers do
+	finished     bool        // the pod has ended; its sandbox and volumes are gone
 }
 
 // podFailure is why a pod was ended.
@@ -83,25 +86,26 @@ func (n *Node) isMine(obj any) bool {
 		obj = gone.Obj
 	}
 	pod, ok := obj.(*corev1.Pod)
-	return ok && pod.Spec.NodeName == n.config.Name && !isMirror(pod)
+	return ok && pod.Spec.NodeName == n.config.Name
 }
 
 func (n *Node) podChanged(ctx context.Context, pod *corev1.Pod) {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || isMirror(pod) {
 		return
 	}
 	n.mu.Lock()
 	w := n.workers[pod.UID]
 	if w == nil {
-		w = n.startWorker(ctx, pod)
+		w = n.startWorker(ctx, pod, false)
 	}
 	n.mu.Unlock()
 	w.update(pod)
 }
 
 // startWorker begins to look after a pod. The caller holds mu.
-func (n *Node) startWorker(ctx context.Context, pod *corev1.Pod) *worker {
+func (n *Node) startWorker(ctx context.Context, pod *corev1.Pod, static bool) *worker {
 	w := n.newWorker(pod)
+	w.static = static
 	n.workers[pod.UID] = w
 	n.running.Go(func() {
 		w.run(ctx)
@@ -122,8 +126,20 @@ func (n *Node) podGone(obj any) {
 	if !ok {
 		return
 	}
-	if w := n.worker(pod.UID); w != nil {
+	if isMirror(pod) {
+		n.mirrorGone(pod)
+	} else if w := n.worker(pod.UID); w != nil {
 		w.remove()
+	}
+}
+
+// mirrorGone has a static pod shown again.
+func (n *Node) mirrorGone(mirror *corev1.Pod) {
+	if w := n.worker(types.UID(mirror.Annotations[corev1.MirrorPodAnnotationKey])); w != nil {
+		w.mu.Lock()
+		w.unseen = true
+		w.mu.Unlock()
+		w.nudge()
 	}
 }
 
@@ -170,6 +186,9 @@ func (w *worker) begin(ctx context.Context) (context.Context, *corev1.Pod, bool)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	ctx, w.cancel = context.WithCancel(ctx)
+	if w.unseen {
+		w.reported, w.unseen = nil, false
+	}
 	return ctx, w.pod, w.removed
 }
 

@@ -18,6 +18,8 @@ import (
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	genericrest "k8s.io/apiserver/pkg/registry/generic/rest"
 	"k8s.io/apiserver/pkg/registry/rest"
+	translate "k8s.io/apiserver/pkg/util/proxy"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
 // Pods are the subresources of pods that lead to their nodes, by name.
@@ -204,8 +206,22 @@ func (r *streamREST) Connect(ctx context.Context, name string, options runtime.O
 		return nil, err
 	}
 	handler := proxy.NewUpgradeAwareHandler(location, r.nodes.transport, false, true, proxy.NewErrorResponder(responder))
-	handler.MaxBytesPerSec = 0
-	return handler, nil
+	return r.translated(handler, location, options), nil
+}
+
+// translated lets clients that speak WebSocket talk to the node, which speaks SPDY.
+func (r *streamREST) translated(handler http.Handler, location *url.URL, options runtime.Object) http.Handler {
+	var streams translate.Options
+	switch o := options.(type) {
+	case *corev1.PodExecOptions:
+		streams = translate.Options{Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Tty: o.TTY}
+	case *corev1.PodAttachOptions:
+		streams = translate.Options{Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Tty: o.TTY}
+	default:
+		return translate.NewTranslatingHandler(handler, translate.NewTunnelingHandler(handler), wsstream.IsWebSocketRequestWithTunnelingProtocol)
+	}
+	translator := translate.NewStreamTranslatorHandler(location, r.nodes.transport, 0, streams)
+	return translate.NewTranslatingHandler(handler, translator, wsstream.IsWebSocketRequestWithStreamCloseProtocol)
 }
 
 func execTarget(pod *corev1.Pod, options runtime.Object) (string, url.Values, error) {
