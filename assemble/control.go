@@ -2,29 +2,66 @@ package assemble
 
 import (
 	"context"
+	"errors"
 
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
+	"dhow/controller"
+	"dhow/kinds/limitrange"
+	"dhow/kinds/namespace"
+	"dhow/kinds/node"
+	"dhow/kinds/pod"
+	"dhow/kinds/priorityclass"
 	"dhow/kinds/rbac"
+	"dhow/kinds/serviceaccount"
+	"dhow/kinds/storageclass"
 	"dhow/lifecycle"
 	"dhow/scheduler"
 )
 
-// admissionPlugins run in this order.
+// admissionPlugins run in this order, upstream's.
 func admissionPlugins(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {
-	return nil, nil
+	return []admission.Interface{
+		namespace.Lifecycle(f, client),
+		limitrange.Admission(f, client),
+		serviceaccount.Admission(f, client),
+		node.Restriction(f),
+		node.TaintNodesByCondition(),
+		priorityclass.Admission(f, client),
+		pod.DefaultTolerationSeconds(),
+		storageclass.Admission(f),
+	}, nil
 }
 
 // buildControl adds what turns the API into a cluster: roles, controllers, the scheduler.
 func (s *server) buildControl() error {
-	roles := s.admin()
+	all := controllers(s.config, s.identity.CA.PEM)
+	own, err := controller.Roles(all)
+	if err != nil {
+		return err
+	}
+	admin := s.admin()
 	s.add(lifecycle.Part{
 		Name:  "roles",
 		Run:   waitForEnd,
-		Ready: func(ctx context.Context) error { return rbac.Reconcile(ctx, roles, nil) },
+		Ready: func(ctx context.Context) error {
+			return errors.Join(rbac.Reconcile(ctx, admin, own), priorityclass.Reconcile(ctx, admin))
+		},
 	})
+	manager, err := controller.New(controller.Config{
+		Client:    func(user string) (kubernetes.Interface, error) { return s.api.Client(user) },
+		Informers: s.api.Informers(), Controllers: all, Log: s.config.Log,
+	})
+	if err != nil {
+		return err
+	}
+	s.add(lifecycle.Part{Name: "controllers", Run: manager.Run, Ready: manager.Ready})
+	return s.buildScheduler()
+}
+
+func (s *server) buildScheduler() error {
 	client, err := s.api.Client("system:kube-scheduler")
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 	"dhow/kinds/node"
 	"dhow/kinds/plain"
 	"dhow/kinds/pod"
+	"dhow/kinds/priorityclass"
 	"dhow/kinds/rbac"
 	"dhow/kinds/replicaset"
 	"dhow/kinds/secret"
@@ -64,6 +65,7 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 		daemonset.Kind(),
 		endpointslice.Kind(),
 		lease.Kind(),
+		priorityclass.Kind(),
 	}
 	all = append(all, rbac.Kinds(guard)...)
 	return append(all, plain.Kinds()...), nil

@@ -2,14 +2,11 @@ package plain
 
 import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"dhow/api/podspec"
 	"dhow/api/volumespec"
@@ -83,37 +80,6 @@ func persistentVolume(v *corev1.PersistentVolume) {
 
 func claim(c *corev1.PersistentVolumeClaim) { volumespec.DefaultClaim(&c.Spec) }
 
-func daemonSet(d *appsv1.DaemonSet) {
-	podspec.Default(&d.Spec.Template.Spec)
-	u := &d.Spec.UpdateStrategy
-	empty(&u.Type, appsv1.RollingUpdateDaemonSetStrategyType)
-	if u.Type == appsv1.RollingUpdateDaemonSetStrategyType {
-		unset(&u.RollingUpdate, appsv1.RollingUpdateDaemonSet{})
-		unset(&u.RollingUpdate.MaxUnavailable, intstr.FromInt32(1))
-		unset(&u.RollingUpdate.MaxSurge, intstr.FromInt32(0))
-	}
-	unset(&d.Spec.RevisionHistoryLimit, 10)
-}
-
-func statefulSet(s *appsv1.StatefulSet) {
-	podspec.Default(&s.Spec.Template.Spec)
-	for i := range s.Spec.VolumeClaimTemplates {
-		claim(&s.Spec.VolumeClaimTemplates[i])
-	}
-	empty(&s.Spec.PodManagementPolicy, appsv1.OrderedReadyPodManagement)
-	u := &s.Spec.UpdateStrategy
-	empty(&u.Type, appsv1.RollingUpdateStatefulSetStrategyType)
-	if u.Type == appsv1.RollingUpdateStatefulSetStrategyType {
-		unset(&u.RollingUpdate, appsv1.RollingUpdateStatefulSetStrategy{})
-		unset(&u.RollingUpdate.Partition, 0)
-	}
-	unset(&s.Spec.PersistentVolumeClaimRetentionPolicy, appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{})
-	empty(&s.Spec.PersistentVolumeClaimRetentionPolicy.WhenDeleted, appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
-	empty(&s.Spec.PersistentVolumeClaimRetentionPolicy.WhenScaled, appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
-	unset(&s.Spec.Replicas, 1)
-	unset(&s.Spec.RevisionHistoryLimit, 10)
-}
-
 func job(j *batchv1.Job) { jobSpec(&j.Spec) }
 
 func jobSpec(s *batchv1.JobSpec) {
@@ -184,10 +150,6 @@ func csiDriver(d *storagev1.CSIDriver) {
 	if len(d.Spec.VolumeLifecycleModes) == 0 {
 		d.Spec.VolumeLifecycleModes = []storagev1.VolumeLifecycleMode{storagev1.VolumeLifecyclePersistent}
 	}
-}
-
-func priorityClass(c *schedulingv1.PriorityClass) {
-	unset(&c.PreemptionPolicy, corev1.PreemptLowerPriority)
 }
 
 func validatingWebhooks(c *admissionv1.ValidatingWebhookConfiguration) {

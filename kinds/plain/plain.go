@@ -14,7 +14,6 @@ import (
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	resourcev1 "k8s.io/api/resource/v1"
-	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -63,8 +62,6 @@ func core() []apiserver.Kind {
 func workloads() []apiserver.Kind {
 	apps, batch := appsv1.SchemeGroupVersion, batchv1.SchemeGroupVersion
 	return []apiserver.Kind{
-		define[*appsv1.DaemonSet, *appsv1.DaemonSetList](apps, "DaemonSet", "daemonsets", status|all, daemonSet, "ds"),
-		statefulSets(),
 		define[*appsv1.ControllerRevision, *appsv1.ControllerRevisionList](apps, "ControllerRevision", "controllerrevisions", namespaced, nil),
 		define[*batchv1.Job, *batchv1.JobList](batch, "Job", "jobs", status|all, job),
 		define[*batchv1.CronJob, *batchv1.CronJobList](batch, "CronJob", "cronjobs", status|all, cronJob, "cj"),
@@ -100,7 +97,6 @@ func policies() []apiserver.Kind {
 	admission, flow := admissionv1.SchemeGroupVersion, flowcontrolv1.SchemeGroupVersion
 	return []apiserver.Kind{
 		define[*policyv1.PodDisruptionBudget, *policyv1.PodDisruptionBudgetList](policyv1.SchemeGroupVersion, "PodDisruptionBudget", "poddisruptionbudgets", status, nil, "pdb"),
-		define[*schedulingv1.PriorityClass, *schedulingv1.PriorityClassList](schedulingv1.SchemeGroupVersion, "PriorityClass", "priorityclasses", cluster, priorityClass, "pc"),
 		define[*nodev1.RuntimeClass, *nodev1.RuntimeClassList](nodev1.SchemeGroupVersion, "RuntimeClass", "runtimeclasses", cluster, nil),
 		define[*certificatesv1.CertificateSigningRequest, *certificatesv1.CertificateSigningRequestList](certificatesv1.SchemeGroupVersion, "CertificateSigningRequest", "certificatesigningrequests", cluster|status, nil, "csr"),
 		define[*admissionv1.ValidatingWebhookConfiguration, *admissionv1.ValidatingWebhookConfigurationList](admission, "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", cluster, validatingWebhooks),

@@ -1,29 +1,13 @@
 package plain
 
 import (
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"dhow/apiserver"
 )
 
 // The kinds here that have replicas, and so a scale subresource.
-
-func statefulSets() apiserver.Kind {
-	return apiserver.Define[*appsv1.StatefulSet, *appsv1.StatefulSetList](appsv1.SchemeGroupVersion,
-		apiserver.Names{Kind: "StatefulSet", Resource: "statefulsets", ShortNames: []string{"sts"}, Categories: []string{"all"}},
-		apiserver.Rules[*appsv1.StatefulSet]{
-			Default: statefulSet, HasStatus: true,
-			Scale: &apiserver.ScaleRules[*appsv1.StatefulSet]{
-				Get: func(s *appsv1.StatefulSet) (int32, int32, string) {
-					return deref(s.Spec.Replicas), s.Status.Replicas, metav1.FormatLabelSelector(s.Spec.Selector)
-				},
-				Set: func(s *appsv1.StatefulSet, n int32) { s.Spec.Replicas = &n },
-			},
-		})
-}
 
 func replicationControllers() apiserver.Kind {
 	return apiserver.Define[*corev1.ReplicationController, *corev1.ReplicationControllerList](corev1.SchemeGroupVersion,
