@@ -59,9 +59,11 @@ func (s *Server) namespaces(ctx context.Context, client kubernetes.Interface) er
 }
 
 // serves says whether the core group has the resource: tests run servers with few kinds.
-func (s *Server) serves(resource string) bool {
+func (s *Server) serves(resource string) bool { return s.servesIn("", resource) }
+
+func (s *Server) servesIn(group, resource string) bool {
 	for _, k := range s.config.Kinds {
-		if k.GroupVersion.Group == "" && k.Resource == resource {
+		if k.GroupVersion.Group == group && k.Resource == resource {
 			return true
 		}
 	}

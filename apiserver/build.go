@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/apiserver/pkg/authorization/path"
@@ -52,7 +51,7 @@ func (s *Server) build() error {
 	}
 	i := &installer{
 		server: server, config: config, scheme: s.scheme, options: config.RESTOptionsGetter,
-		apply: &lazyConverter{scheme: s.scheme},
+		apply: s.types,
 	}
 	if err := i.install(s.config.Kinds); err != nil {
 		return err
@@ -137,22 +136,6 @@ func (s *Server) authorizer() (authorizer.Authorizer, error) {
 		chain = append(chain, authorizerunion.NamedAuthorizer{AuthorizerName: "policy", Authorizer: policy})
 	}
 	return authorizerunion.New(chain...)
-}
-
-func (s *Server) admission(c *genericapiserver.Config) error {
-	if s.config.Admission == nil {
-		return nil
-	}
-	client, err := s.Client(apiserverUser, mastersGroup)
-	if err != nil {
-		return err
-	}
-	plugins, err := s.config.Admission(client, s.informers)
-	if err != nil {
-		return err
-	}
-	c.AdmissionControl = admission.NewChainHandler(plugins...)
-	return nil
 }
 
 // storageCodec keeps objects as protobuf of their group's preferred version.

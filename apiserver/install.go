@@ -6,6 +6,7 @@ import (
 	"time"
 
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -182,6 +183,9 @@ func (l *lazyConverter) get() managedfields.TypeConverter {
 }
 
 func (l *lazyConverter) ObjectToTyped(obj runtime.Object, options ...typed.ValidationOptions) (*typed.TypedValue, error) {
+	if _, transient := obj.(*corev1.Binding); transient { // it is never stored, and has no schema
+		return managedfields.NewDeducedTypeConverter().ObjectToTyped(obj, options...)
+	}
 	return l.get().ObjectToTyped(obj, options...)
 }
 

@@ -38,8 +38,9 @@ type Config struct {
 	ServiceIP netip.Addr
 	// Authorizer decides what members of system:masters are not asked about. Nil refuses everything else.
 	Authorizer func(informers.SharedInformerFactory) (authorizer.Authorizer, error)
-	// Admission makes the plug-ins, in the order they run.
-	Admission func(kubernetes.Interface, informers.SharedInformerFactory) ([]admission.Interface, error)
+	// Admission makes the plug-ins, in the order they run. Behind them run the webhooks and policies that users add,
+	// and then those that LastAdmission makes: quota.
+	Admission, LastAdmission func(kubernetes.Interface, informers.SharedInformerFactory) ([]admission.Interface, error)
 	// Authenticators are asked besides client certificates and before anonymity.
 	Authenticators []authenticator.Request
 	// Log, slog.Default() if nil.
@@ -50,6 +51,7 @@ type Config struct {
 type Server struct {
 	config    Config
 	scheme    *runtime.Scheme
+	types     *lazyConverter
 	transport *transport
 	informers *store.Factory
 	generic   *genericapiserver.GenericAPIServer
@@ -69,7 +71,7 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("apiserver: scheme: %w", err)
 	}
 	s := &Server{
-		config: c, scheme: scheme, transport: newTransport(),
+		config: c, scheme: scheme, types: &lazyConverter{scheme: scheme}, transport: newTransport(),
 		informers: c.Store.Informers(), ready: make(chan struct{}),
 	}
 	if err := s.build(); err != nil {

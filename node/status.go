@@ -13,8 +13,13 @@ import (
 	"dhow/api/podspec"
 )
 
+// writeTimeout bounds one report.
+const writeTimeout = 30 * time.Second
+
 // report writes how the pod is, if that is news.
 func (w *worker) report(ctx context.Context, pod *corev1.Pod, o *observed) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout) // a write that has begun is not cut short
+	defer cancel()
 	for {
 		status := w.status(ctx, pod, o)
 		known := &pod.Status
