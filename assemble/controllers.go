@@ -3,8 +3,12 @@ package assemble
 import (
 	"dhow/controller"
 	"dhow/kinds/configmap"
+	"dhow/kinds/deployment"
+	"dhow/kinds/endpoints"
+	"dhow/kinds/endpointslice"
 	"dhow/kinds/node"
 	"dhow/kinds/rbac"
+	"dhow/kinds/replicaset"
 	"dhow/kinds/serviceaccount"
 )
 
@@ -17,5 +21,9 @@ func controllers(c ServerConfig, rootCA []byte) []controller.Controller {
 		serviceaccount.Controller(),
 		configmap.RootCA(rootCA),
 		rbac.AggregationController(),
+		replicaset.Controller(),
+		deployment.Controller(),
+		endpointslice.Controller(),
+		endpoints.Controller(),
 	}
 }
