@@ -3,7 +3,6 @@ package apiserver
 import (
 	"net/http"
 
-	nooptrace "go.opentelemetry.io/otel/trace/noop"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensionsv1beta1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1beta1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
@@ -13,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-	"k8s.io/apiserver/pkg/util/webhook"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 
 	"dhow/store"
@@ -39,8 +37,8 @@ func (s *Server) customResources(base *genericapiserver.Config) (genericapiserve
 		ExtraConfig: apiextensions.ExtraConfig{
 			CRDRESTOptionsGetter: objects,
 			MasterCount:          1,
-			ServiceResolver:      webhook.NewDefaultServiceResolver(),
-			AuthResolverWrapper:  webhook.NewDefaultAuthenticationInfoResolverWrapper(nil, nil, c.LoopbackClientConfig, nooptrace.NewTracerProvider()),
+			ServiceResolver:      s.webhookServices(),
+			AuthResolverWrapper:  s.webhookCredentials(),
 		},
 	}
 	server, err := config.Complete().New(genericapiserver.NewEmptyDelegateWithCustomHandler(http.NotFoundHandler()))

@@ -38,8 +38,8 @@ func restricted(t *testing.T) admission.Interface {
 	plugin := Restriction(f)
 	f.Core().V1().Nodes().Informer().GetIndexer().Add(admittest.YAML[corev1.Node](t, `{metadata: {name: a, uid: u}}`))
 	for _, text := range []string{
-		`{metadata: {namespace: n, name: mine, uid: p}, spec: {nodeName: a, volumes: [{name: t, projected: {sources: [{serviceAccountToken: {path: t}}]}}]}}`,
-		`{metadata: {namespace: n, name: other, uid: o}, spec: {nodeName: b}}`,
+		`{metadata: {namespace: ns, name: mine, uid: p}, spec: {nodeName: a, volumes: [{name: t, projected: {sources: [{serviceAccountToken: {path: t}}]}}]}}`,
+		`{metadata: {namespace: ns, name: other, uid: o}, spec: {nodeName: b}}`,
 	} {
 		f.Core().V1().Pods().Informer().GetIndexer().Add(admittest.YAML[corev1.Pod](t, text))
 	}
@@ -78,25 +78,25 @@ func TestNodesTouchOnlyTheirOwnPods(t *testing.T) {
 	plugin := restricted(t)
 	pod := func(text string) runtime.Object { return admittest.YAML[corev1.Pod](t, text) }
 	const owner = `ownerReferences: [{apiVersion: v1, kind: Node, name: a, uid: u, controller: true}]`
-	const mirror = `{metadata: {namespace: n, name: m, annotations: {kubernetes.io/config.mirror: x}, ` + owner + `}, spec: {nodeName: a`
+	const mirror = `{metadata: {namespace: ns, name: m, annotations: {kubernetes.io/config.mirror: x}, ` + owner + `}, spec: {nodeName: a`
 	for name, c := range map[string]struct {
 		r    admittest.Request
 		want string
 	}{
-		"ordinary pod":  {admittest.Request{Object: pod(`{metadata: {namespace: n, name: m}}`)}, `pod does not have "kubernetes.io/config.mirror" annotation, node "a" can only create mirror pods`},
+		"ordinary pod":  {admittest.Request{Object: pod(`{metadata: {namespace: ns, name: m}}`)}, `pod does not have "kubernetes.io/config.mirror" annotation, node "a" can only create mirror pods`},
 		"mirror":        {admittest.Request{Object: pod(mirror + `, volumes: [{name: v, hostPath: {path: /}}]}}`)}, ""},
 		"mirror's map":  {admittest.Request{Object: pod(mirror + `, volumes: [{name: v, configMap: {name: m}}]}}`)}, `node "a" can not create pods that reference configmaps`},
-		"mirror's node": {admittest.Request{Object: pod(`{metadata: {namespace: n, name: m, annotations: {kubernetes.io/config.mirror: x}}, spec: {nodeName: b}}`)}, `node "a" can only create pods with spec.nodeName set to itself`},
-		"delete own":    {admittest.Request{Operation: admission.Delete, Old: pod(`{metadata: {namespace: n, name: mine}}`)}, ""},
-		"delete other":  {admittest.Request{Operation: admission.Delete, Old: pod(`{metadata: {namespace: n, name: other}}`)}, `node "a" can only delete pods with spec.nodeName set to itself`},
-		"delete gone":   {admittest.Request{Operation: admission.Delete, Old: pod(`{metadata: {namespace: n, name: gone}}`)}, `"gone" not found`},
+		"mirror's node": {admittest.Request{Object: pod(`{metadata: {namespace: ns, name: m, annotations: {kubernetes.io/config.mirror: x}}, spec: {nodeName: b}}`)}, `node "a" can only create pods with spec.nodeName set to itself`},
+		"delete own":    {admittest.Request{Operation: admission.Delete, Old: pod(`{metadata: {namespace: ns, name: mine}}`)}, ""},
+		"delete other":  {admittest.Request{Operation: admission.Delete, Old: pod(`{metadata: {namespace: ns, name: other}}`)}, `node "a" can only delete pods with spec.nodeName set to itself`},
+		"delete gone":   {admittest.Request{Operation: admission.Delete, Old: pod(`{metadata: {namespace: ns, name: gone}}`)}, `"gone" not found`},
 		"update":        {admittest.Request{Operation: admission.Update, Old: pod(mirror + `}}`), Object: pod(mirror + `}}`)}, `unexpected operation "UPDATE", node "a" can only create and delete mirror pods`},
 		"status":        {admittest.Request{Operation: admission.Update, Subresource: "status", Old: pod(`{spec: {nodeName: a}}`), Object: pod(`{spec: {nodeName: a}, status: {phase: Running}}`)}, ""},
 		"status other":  {admittest.Request{Operation: admission.Update, Subresource: "status", Old: pod(`{spec: {nodeName: b}}`), Object: pod(`{spec: {nodeName: a}}`)}, `node "a" can only update pod status for pods with spec.nodeName set to itself`},
 		"status labels": {admittest.Request{Operation: admission.Update, Subresource: "status", Old: pod(`{spec: {nodeName: a}}`), Object: pod(`{metadata: {labels: {a: b}}}`)}, `node "a" cannot update labels through pod status`},
 		"exec":          {admittest.Request{Operation: admission.Connect, Subresource: "exec"}, ""},
 		"binding":       {admittest.Request{Subresource: "binding"}, `unexpected pod subresource "binding", only 'status' and 'eviction' are allowed`},
-		"evict":         {admittest.Request{Subresource: "eviction", Object: admittest.YAML[policyv1.Eviction](t, `{metadata: {namespace: n, name: other}}`)}, `node a can only evict pods with spec.nodeName set to itself`},
+		"evict":         {admittest.Request{Subresource: "eviction", Object: admittest.YAML[policyv1.Eviction](t, `{metadata: {namespace: ns, name: other}}`)}, `node a can only evict pods with spec.nodeName set to itself`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.r.Resource, c.r.User = "pods", nodeA
@@ -116,7 +116,7 @@ func TestNodesGetTokensOnlyForTheirOwnPods(t *testing.T) {
 		"other audience": {`{audiences: [x], boundObjectRef: {apiVersion: v1, kind: Pod, name: mine, uid: p}}`, `audience "x" not found in pod spec volume, system:node:a is not authorized to request tokens for this audience`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			request := admittest.YAML[authenticationv1.TokenRequest](t, `{metadata: {namespace: n}, spec: `+c.spec+`}`)
+			request := admittest.YAML[authenticationv1.TokenRequest](t, `{metadata: {namespace: ns}, spec: `+c.spec+`}`)
 			err := admittest.Run(t, plugin, admittest.Request{Object: request, Resource: "serviceaccounts", Subresource: "token", Name: "default", User: nodeA})
 			admittest.Check(t, err, c.want)
 		})
