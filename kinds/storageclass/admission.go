@@ -46,7 +46,8 @@ func (p *plugin) Admit(ctx context.Context, a admission.Attributes, _ admission.
 		return admission.NewForbidden(a, err)
 	}
 	if class := standard(all); class != nil {
-		claim.Spec.StorageClassName = &class.Name
+		name := class.Name // the class is shared
+		claim.Spec.StorageClassName = &name
 	}
 	return nil
 }

@@ -1,0 +1,119 @@
+package namespace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/warning"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	podsecurity "k8s.io/pod-security-admission/admission"
+	podsecurityconfig "k8s.io/pod-security-admission/admission/api"
+	podsecurityapi "k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/metrics"
+	"k8s.io/pod-security-admission/policy"
+)
+
+// PodSecurity refuses pods that the namespace's labels pod-security.kubernetes.io/<mode> do not allow, and warns of
+// workloads that would make such pods. The checks are the library's. A namespace without labels allows everything.
+func PodSecurity(f informers.SharedInformerFactory, client kubernetes.Interface) (admission.Interface, error) {
+	core := f.Core().V1()
+	core.Namespaces().Informer()
+	core.Pods().Informer()
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("pod security: %w", err)
+	}
+	library := &podsecurity.Admission{
+		Configuration: &podsecurityconfig.PodSecurityConfiguration{Defaults: allowAll()},
+		Evaluator:     evaluator, Metrics: metrics.NewPrometheusRecorder(podsecurityapi.GetAPIVersion()),
+		PodSpecExtractor: podsecurity.DefaultPodSpecExtractor{},
+		NamespaceGetter:  podsecurity.NamespaceGetterFromListerAndClient(core.Namespaces().Lister(), client),
+		PodLister:        podsecurity.PodListerFromInformer(core.Pods().Lister()),
+	}
+	if err := errors.Join(library.CompleteConfiguration(), library.ValidateConfiguration()); err != nil {
+		return nil, fmt.Errorf("pod security: %w", err)
+	}
+	return &podSecurity{admission.NewHandler(admission.Create, admission.Update), library}, nil
+}
+
+func allowAll() podsecurityconfig.PodSecurityDefaults {
+	const level, version = string(podsecurityapi.LevelPrivileged), podsecurityapi.VersionLatest
+	return podsecurityconfig.PodSecurityDefaults{
+		Enforce: level, EnforceVersion: version, Audit: level, AuditVersion: version, Warn: level, WarnVersion: version,
+	}
+}
+
+type podSecurity struct {
+	*admission.Handler
+	library *podsecurity.Admission
+}
+
+var _ admission.ValidationInterface = &podSecurity{}
+
+// Validate asks the library and passes its answer on.
+func (p *podSecurity) Validate(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	gr := a.GetResource().GroupResource()
+	if gr != resource && gr != corev1.Resource("pods") && !p.library.PodSpecExtractor.HasPodSpec(gr) {
+		return nil
+	}
+	answer := p.library.Validate(ctx, podAttributes{a})
+	for _, w := range answer.Warnings {
+		warning.AddWarning(ctx, "", w)
+	}
+	for key, value := range answer.AuditAnnotations {
+		audit.AddAuditAnnotation(ctx, podsecurityapi.AuditAnnotationPrefix+key, value)
+	}
+	if answer.Allowed {
+		return nil
+	}
+	return refusal(a, answer.Result)
+}
+
+func refusal(a admission.Attributes, why *metav1.Status) error {
+	err := admission.NewForbidden(a, errors.New("Not allowed by PodSecurity"))
+	var status *apierrors.StatusError
+	if why == nil || !errors.As(err, &status) {
+		return err
+	}
+	if why.Message != "" {
+		status.ErrStatus.Message = why.Message
+	}
+	if why.Reason != "" {
+		status.ErrStatus.Reason = why.Reason
+	}
+	if why.Details != nil {
+		status.ErrStatus.Details = why.Details
+	}
+	if why.Code != 0 {
+		status.ErrStatus.Code = why.Code
+	}
+	return err
+}
+
+// podAttributes are a request in the library's terms.
+type podAttributes struct{ admission.Attributes }
+
+// GetObject implements podsecurityapi.Attributes.
+func (a podAttributes) GetObject() (runtime.Object, error) { return a.Attributes.GetObject(), nil }
+
+// GetOldObject implements podsecurityapi.Attributes.
+func (a podAttributes) GetOldObject() (runtime.Object, error) {
+	return a.Attributes.GetOldObject(), nil
+}
+
+// GetOperation implements podsecurityapi.Attributes.
+func (a podAttributes) GetOperation() admissionv1.Operation {
+	return admissionv1.Operation(a.Attributes.GetOperation())
+}
+
+// GetUserName implements podsecurityapi.Attributes.
+func (a podAttributes) GetUserName() string { return a.GetUserInfo().GetName() }

@@ -1,0 +1,53 @@
+package namespace_test
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+
+	"dhow/api/admit/admittest"
+	"dhow/apiserver"
+	"dhow/apiserver/apiservertest"
+	"dhow/kinds/namespace"
+	"dhow/kinds/node"
+	"dhow/kinds/pod"
+	"dhow/kinds/secret"
+	"dhow/kinds/serviceaccount"
+)
+
+func TestNamespacesLabelsSayWhichPodsAreAllowed(t *testing.T) {
+	client := apiservertest.Start(t, []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), secret.Kind(),
+		serviceaccount.Kind(serviceaccount.Config{}), pod.Kind(pod.Config{})}, func(c *apiserver.Config) {
+		c.Admission = func(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {
+			p, err := namespace.PodSecurity(f, client)
+			return []admission.Interface{p}, err
+		}
+	}).Client
+	if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: "strict", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "baseline"}}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ namespace, spec, want string }{
+		"anything":   {"default", `{hostNetwork: true, containers: [{name: c, image: i}]}`, ""},
+		"ordinary":   {"strict", `{containers: [{name: c, image: i}]}`, ""},
+		"privileged": {"strict", `{containers: [{name: c, image: i, securityContext: {privileged: true}}]}`, `is forbidden: violates PodSecurity "baseline:latest": privileged (container "c" must not set securityContext.privileged=true)`},
+		"host":       {"strict", `{hostNetwork: true, containers: [{name: c, image: i}]}`, `is forbidden: violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := admittest.YAML[corev1.Pod](t, `{metadata: {generateName: p-}, spec: `+c.spec+`}`)
+			_, err := client.CoreV1().Pods(c.namespace).Create(t.Context(), p, metav1.CreateOptions{})
+			admittest.Check(t, err, c.want)
+			if c.want != "" && !apierrors.IsForbidden(err) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: "wrong", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "some"}}}, metav1.CreateOptions{})
+	admittest.Check(t, err, `metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "some": must be one of privileged, baseline, restricted`)
+}
