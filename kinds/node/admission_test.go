@@ -60,6 +60,7 @@ func TestNodesChangeOnlyTheirOwnNode(t *testing.T) {
 		"restriction":  {nodeA, `{metadata: {name: a}}`, `{metadata: {name: a, labels: {node-restriction.kubernetes.io/x: ""}}}`, `is not allowed to modify labels: node-restriction.kubernetes.io/x`},
 		"label gone":   {nodeA, `{metadata: {name: a, labels: {x.k8s.io/y: z}}}`, `{metadata: {name: a}}`, `is not allowed to modify labels: x.k8s.io/y`},
 		"taints":       {nodeA, `{metadata: {name: a}, spec: {taints: [{key: a, effect: NoSchedule}]}}`, `{metadata: {name: a}}`, `node "a" is not allowed to modify taints`},
+		"stale":        {nodeA, `{metadata: {name: a, resourceVersion: "2"}}`, `{metadata: {name: a, resourceVersion: "1"}, spec: {taints: [{key: a, effect: NoSchedule}]}}`, ""},
 		"status":       {nodeA, `{metadata: {name: a}}`, `{metadata: {name: a}, status: {phase: Running}}`, ""},
 		"nameless":     {&user.DefaultInfo{Name: "system:node:", Groups: nodeA.Groups}, "", `{metadata: {name: b}}`, `could not determine node from user "system:node:"`},
 		"not in group": {&user.DefaultInfo{Name: "system:node:a"}, "", `{metadata: {name: b}}`, ""},

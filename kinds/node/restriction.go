@@ -13,6 +13,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/diff"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/admission"
@@ -144,6 +145,8 @@ func nodeUpdate(node string, a admission.Attributes) error {
 		return err
 	}
 	switch {
+	case stale(n, old):
+		return nil
 	case n.Spec.ConfigSource != nil && !apiequality.Semantic.DeepEqual(n.Spec.ConfigSource, old.Spec.ConfigSource):
 		return fmt.Errorf("node %q is not allowed to update configSource to a new non-nil configSource", node)
 	case !apiequality.Semantic.DeepEqual(n.Spec.Taints, old.Spec.Taints):
@@ -155,6 +158,12 @@ func nodeUpdate(node string, a admission.Attributes) error {
 		return fmt.Errorf("is not allowed to modify labels: %s", strings.Join(bad, ", "))
 	}
 	return nil
+}
+
+// stale: the object is not the one that is stored, so that storage will refuse it as a conflict. What differs is not
+// what the node would change, and a node that is told of the conflict tries again.
+func stale(now, old metav1.Object) bool {
+	return now.GetResourceVersion() != "" && now.GetResourceVersion() != old.GetResourceVersion()
 }
 
 // forbiddenLabels are the keys that differ and that a node may not decide on: with them it could call workloads to

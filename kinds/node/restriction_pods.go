@@ -125,6 +125,8 @@ func podStatus(node string, a admission.Attributes) error {
 	}
 	same := apiequality.Semantic.DeepEqual
 	switch {
+	case stale(pod, old):
+		return nil
 	case !same(old.Labels, pod.Labels):
 		return fmt.Errorf("node %q cannot update labels through pod status", node)
 	case !same(old.Status.ResourceClaimStatuses, pod.Status.ResourceClaimStatuses):
