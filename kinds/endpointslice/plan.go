@@ -132,12 +132,12 @@ func backend(s *corev1.Service, pod *corev1.Pod, address, zone string) discovery
 	if name := backends.Hostname(s, pod); name != "" {
 		e.Hostname = &name
 	}
-	e.Hints = hints(s, pod.Spec.NodeName, zone)
+	e.Hints = hintsFor(s, pod.Spec.NodeName, zone)
 	return e
 }
 
-// hints lead traffic to near endpoints, where the Service asks for that.
-func hints(s *corev1.Service, node, zone string) *discoveryv1.EndpointHints {
+// hintsFor lead traffic to near endpoints, where the Service asks for that.
+func hintsFor(s *corev1.Service, node, zone string) *discoveryv1.EndpointHints {
 	switch value(s.Spec.TrafficDistribution) {
 	case corev1.ServiceTrafficDistributionPreferClose, corev1.ServiceTrafficDistributionPreferSameZone:
 		if zone != "" {
