@@ -29,7 +29,7 @@ func Admission(f informers.SharedInformerFactory, client kubernetes.Interface) a
 	ranges.Informer()
 	return &plugin{
 		Handler: admission.NewHandler(admission.Create, admission.Update),
-		lister:  ranges.Lister(), client: client, live: utilcache.NewLRUExpireCache(10000),
+		lister:  ranges.Lister(), client: client, none: utilcache.NewLRUExpireCache(10000),
 	}
 }
 
@@ -37,11 +37,11 @@ type plugin struct {
 	*admission.Handler
 	lister corelisters.LimitRangeLister
 	client kubernetes.Interface
-	// live remembers for a while what storage held of namespaces of which the lister knows no range.
-	live *utilcache.LRUExpireCache
+	// none are namespaces in which storage, too, held no range a while ago.
+	none *utilcache.LRUExpireCache
 }
 
-const liveFor = 30 * time.Second
+const noneFor = 30 * time.Second
 
 var (
 	_ admission.MutationInterface   = &plugin{}
@@ -122,8 +122,8 @@ func (p *plugin) ranges(ctx context.Context, a admission.Attributes) ([]*corev1.
 		slices.SortFunc(known, func(a, b *corev1.LimitRange) int { return strings.Compare(a.Name, b.Name) })
 		return known, nil
 	}
-	if seen, ok := p.live.Get(namespace); ok {
-		return seen.([]*corev1.LimitRange), nil
+	if _, none := p.none.Get(namespace); none {
+		return nil, nil
 	}
 	list, err := p.client.CoreV1().LimitRanges(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -132,6 +132,8 @@ func (p *plugin) ranges(ctx context.Context, a admission.Attributes) ([]*corev1.
 	for i := range list.Items {
 		known = append(known, &list.Items[i])
 	}
-	p.live.Add(namespace, known, liveFor)
+	if len(known) == 0 {
+		p.none.Add(namespace, true, noneFor)
+	}
 	return known, nil
 }
