@@ -6,6 +6,7 @@ import (
 	"time"
 
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -183,7 +184,8 @@ func (l *lazyConverter) get() managedfields.TypeConverter {
 }
 
 func (l *lazyConverter) ObjectToTyped(obj runtime.Object, options ...typed.ValidationOptions) (*typed.TypedValue, error) {
-	if _, transient := obj.(*corev1.Binding); transient { // it is never stored, and has no schema
+	switch obj.(type) {
+	case *corev1.Binding, *authenticationv1.TokenRequest: // never stored, and without a schema
 		return managedfields.NewDeducedTypeConverter().ObjectToTyped(obj, options...)
 	}
 	return l.get().ObjectToTyped(obj, options...)

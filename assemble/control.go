@@ -9,43 +9,51 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"dhow/controller"
+	"dhow/kinds/ingressclass"
 	"dhow/kinds/limitrange"
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
 	"dhow/kinds/pod"
 	"dhow/kinds/priorityclass"
 	"dhow/kinds/rbac"
+	"dhow/kinds/resourcequota"
+	"dhow/kinds/runtimeclass"
 	"dhow/kinds/serviceaccount"
 	"dhow/kinds/storageclass"
 	"dhow/lifecycle"
 	"dhow/scheduler"
 )
 
-// admissionPlugins run in this order, upstream's.
+// admissionPlugins run in this order, upstream's; webhooks and policies come after them.
 func admissionPlugins(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {
+	security, err := namespace.PodSecurity(f, client)
 	return []admission.Interface{
-		namespace.Lifecycle(f, client),
-		limitrange.Admission(f, client),
-		serviceaccount.Admission(f, client),
-		node.Restriction(f),
-		node.TaintNodesByCondition(),
-		priorityclass.Admission(f, client),
-		pod.DefaultTolerationSeconds(),
-		storageclass.Admission(f),
-	}, nil
+		namespace.Lifecycle(f, client), limitrange.Admission(f, client), serviceaccount.Admission(f, client),
+		node.Restriction(f), node.TaintNodesByCondition(), security, priorityclass.Admission(f, client),
+		pod.DefaultTolerationSeconds(), storageclass.Admission(f), storageclass.Resize(f),
+		runtimeclass.Admission(f, client), ingressclass.Admission(f),
+	}, err
+}
+
+// lastAdmission runs when nothing can change a request any more.
+func lastAdmission(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {
+	return []admission.Interface{resourcequota.Admission(f, client)}, nil
 }
 
 // buildControl adds what turns the API into a cluster: roles, controllers, the scheduler.
 func (s *server) buildControl() error {
-	all := controllers(s.config, s.identity.CA.PEM)
+	all, err := s.controllers()
+	if err != nil {
+		return err
+	}
 	own, err := controller.Roles(all)
 	if err != nil {
 		return err
 	}
 	admin := s.admin()
 	s.add(lifecycle.Part{
-		Name:  "roles",
-		Run:   waitForEnd,
+		Name: "roles",
+		Run:  waitForEnd,
 		Ready: func(ctx context.Context) error {
 			return errors.Join(rbac.Reconcile(ctx, admin, own), priorityclass.Reconcile(ctx, admin))
 		},

@@ -11,6 +11,7 @@ import (
 	"dhow/apiserver/connect"
 	"dhow/apiserver/token"
 	"dhow/identity"
+	"dhow/kinds/admissionregistration"
 	"dhow/kinds/configmap"
 	"dhow/kinds/daemonset"
 	"dhow/kinds/deployment"
@@ -68,5 +69,6 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 		priorityclass.Kind(),
 	}
 	all = append(all, rbac.Kinds(guard)...)
+	all = append(all, admissionregistration.Kinds()...)
 	return append(all, plain.Kinds()...), nil
 }

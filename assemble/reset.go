@@ -42,16 +42,15 @@ func Reset(ctx context.Context, c ServerConfig, dirs ...string) error {
 	return failed
 }
 
+// resetContainers leaves their links to network.Reset: no network runs that could detach them.
 func (c ServerConfig) resetContainers(ctx context.Context) error {
 	images, err := image.New(image.Config{Dir: c.Images, Log: c.Log})
 	if err != nil {
 		return err
 	}
-	pods, err := network.New(c.network())
-	if err != nil {
-		return err
-	}
-	return container.Reset(ctx, c.container(images, pods))
+	config := c.container(images, nil)
+	config.Network = nil
+	return container.Reset(ctx, config)
 }
 
 // unmountBelow unmounts what pods' volumes have mounted, the deepest first.

@@ -169,8 +169,7 @@ func (s *server) buildAPI(listener net.Listener) error {
 			roles, err = rbac.NewAuthorizer(f)
 			return roles, err
 		},
-		Admission: admissionPlugins,
-		Log:       c.Log,
+		Admission: admissionPlugins, LastAdmission: lastAdmission, Log: c.Log,
 	})
 	return err
 }

@@ -1,12 +1,10 @@
 package plain
 
 import (
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	storagev1 "k8s.io/api/storage/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"dhow/api/podspec"
 	"dhow/api/volumespec"
@@ -149,34 +147,5 @@ func csiDriver(d *storagev1.CSIDriver) {
 	unset(&d.Spec.SELinuxMount, false)
 	if len(d.Spec.VolumeLifecycleModes) == 0 {
 		d.Spec.VolumeLifecycleModes = []storagev1.VolumeLifecycleMode{storagev1.VolumeLifecyclePersistent}
-	}
-}
-
-func validatingWebhooks(c *admissionv1.ValidatingWebhookConfiguration) {
-	for i := range c.Webhooks {
-		w := &c.Webhooks[i]
-		webhook(&w.FailurePolicy, &w.MatchPolicy, &w.NamespaceSelector, &w.ObjectSelector, &w.TimeoutSeconds, w.ClientConfig.Service, w.Rules)
-	}
-}
-
-func mutatingWebhooks(c *admissionv1.MutatingWebhookConfiguration) {
-	for i := range c.Webhooks {
-		w := &c.Webhooks[i]
-		webhook(&w.FailurePolicy, &w.MatchPolicy, &w.NamespaceSelector, &w.ObjectSelector, &w.TimeoutSeconds, w.ClientConfig.Service, w.Rules)
-		unset(&w.ReinvocationPolicy, admissionv1.NeverReinvocationPolicy)
-	}
-}
-
-func webhook(failure **admissionv1.FailurePolicyType, match **admissionv1.MatchPolicyType, namespaces, objects **metav1.LabelSelector, seconds **int32, service *admissionv1.ServiceReference, rules []admissionv1.RuleWithOperations) {
-	unset(failure, admissionv1.Fail)
-	unset(match, admissionv1.Equivalent)
-	unset(namespaces, metav1.LabelSelector{})
-	unset(objects, metav1.LabelSelector{})
-	unset(seconds, 10)
-	if service != nil {
-		unset(&service.Port, 443)
-	}
-	for i := range rules {
-		unset(&rules[i].Scope, admissionv1.AllScopes)
 	}
 }

@@ -3,7 +3,6 @@
 package plain
 
 import (
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
@@ -94,15 +93,11 @@ func storage() []apiserver.Kind {
 }
 
 func policies() []apiserver.Kind {
-	admission, flow := admissionv1.SchemeGroupVersion, flowcontrolv1.SchemeGroupVersion
+	flow := flowcontrolv1.SchemeGroupVersion
 	return []apiserver.Kind{
 		define[*policyv1.PodDisruptionBudget, *policyv1.PodDisruptionBudgetList](policyv1.SchemeGroupVersion, "PodDisruptionBudget", "poddisruptionbudgets", status, nil, "pdb"),
 		define[*nodev1.RuntimeClass, *nodev1.RuntimeClassList](nodev1.SchemeGroupVersion, "RuntimeClass", "runtimeclasses", cluster, nil),
 		define[*certificatesv1.CertificateSigningRequest, *certificatesv1.CertificateSigningRequestList](certificatesv1.SchemeGroupVersion, "CertificateSigningRequest", "certificatesigningrequests", cluster|status, nil, "csr"),
-		define[*admissionv1.ValidatingWebhookConfiguration, *admissionv1.ValidatingWebhookConfigurationList](admission, "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", cluster, validatingWebhooks),
-		define[*admissionv1.MutatingWebhookConfiguration, *admissionv1.MutatingWebhookConfigurationList](admission, "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", cluster, mutatingWebhooks),
-		define[*admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyList](admission, "ValidatingAdmissionPolicy", "validatingadmissionpolicies", cluster|status, nil),
-		define[*admissionv1.ValidatingAdmissionPolicyBinding, *admissionv1.ValidatingAdmissionPolicyBindingList](admission, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", cluster, nil),
 		define[*flowcontrolv1.FlowSchema, *flowcontrolv1.FlowSchemaList](flow, "FlowSchema", "flowschemas", cluster|status, nil),
 		define[*flowcontrolv1.PriorityLevelConfiguration, *flowcontrolv1.PriorityLevelConfigurationList](flow, "PriorityLevelConfiguration", "prioritylevelconfigurations", cluster|status, nil),
 	}
