@@ -28,21 +28,24 @@ func (s *Server) authentication(c *genericapiserver.Config) error {
 	options := x509request.DefaultVerifyOptions()
 	options.Roots = roots
 	tokens := token.NewAuthenticator(&s.config.Identity.ServiceAccountKey.PublicKey, s.informers)
+	bearer := append([]authenticator.Request{bearertoken.New(tokens)}, s.config.Authenticators...)
 	known := []authenticator.Request{
+		inProcess{},
 		x509request.New(options, x509request.CommonNameUserConversion),
-		bearertoken.New(tokens),
 		websocket.NewProtocolAuthenticator(tokens),
 	}
-	known = append(known, s.config.Authenticators...)
+	known = append(known, bearer...)
 	var conditions []apiserver.AnonymousAuthCondition
 	for _, path := range openPaths {
 		conditions = append(conditions, apiserver.AnonymousAuthCondition{Path: path})
 	}
 	c.Authentication.APIAudiences = authenticator.Audiences{token.Issuer}
-	c.Authentication.Authenticator = union.New(
-		group.NewAuthenticatedGroupAdder(union.New(append([]authenticator.Request{inProcess{}}, known...)...)),
+	c.Authentication.Authenticator = union.NewFailOnError( // who says wrongly who they are is not nobody
+		group.NewAuthenticatedGroupAdder(union.New(known...)),
 		anonymous.NewAuthenticator(conditions),
 	)
+	s.reviews.Tokens = group.NewAuthenticatedGroupAdder(union.New(bearer...))
+	s.reviews.Audiences = c.Authentication.APIAudiences
 	return nil
 }
 

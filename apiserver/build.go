@@ -21,6 +21,7 @@ import (
 	"k8s.io/apiserver/pkg/util/compatibility"
 	basecompatibility "k8s.io/component-base/compatibility"
 
+	"dhow/apiserver/review"
 	"dhow/store"
 )
 
@@ -51,7 +52,7 @@ func (s *Server) build() error {
 	}
 	i := &installer{
 		server: server, config: config, scheme: s.scheme, options: config.RESTOptionsGetter,
-		apply: s.types,
+		apply: s.types, reviews: review.Storages(s.reviews),
 	}
 	if err := i.install(s.config.Kinds); err != nil {
 		return err
@@ -135,7 +136,21 @@ func (s *Server) authorizer() (authorizer.Authorizer, error) {
 		}
 		chain = append(chain, authorizerunion.NamedAuthorizer{AuthorizerName: "policy", Authorizer: policy})
 	}
-	return authorizerunion.New(chain...)
+	s.reviews.Rules = rulesOf(chain)
+	all, err := authorizerunion.New(chain...)
+	s.reviews.Authorizer = all
+	return all, err
+}
+
+// rulesOf lists the rules of those authorizers that can tell them.
+func rulesOf(chain []authorizerunion.NamedAuthorizer) authorizer.RuleResolver {
+	var resolvers []authorizer.RuleResolver
+	for _, a := range chain {
+		if r, ok := a.Authorizer.(authorizer.RuleResolver); ok {
+			resolvers = append(resolvers, r)
+		}
+	}
+	return authorizerunion.NewRuleResolvers(resolvers...)
 }
 
 // storageCodec keeps objects as protobuf of their group's preferred version.

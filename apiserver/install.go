@@ -21,6 +21,8 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	clientgoapply "k8s.io/client-go/applyconfigurations"
 	"sigs.k8s.io/structured-merge-diff/v6/typed"
+
+	"dhow/apiserver/review"
 )
 
 // Bounds of one request, upstream's.
@@ -37,6 +39,7 @@ type installer struct {
 	scheme  *runtime.Scheme
 	options generic.RESTOptionsGetter
 	apply   *lazyConverter
+	reviews map[schema.GroupVersion]map[string]rest.Storage
 }
 
 // apiGroup is one API group's versions and their endpoints.
@@ -66,6 +69,9 @@ func (i *installer) install(kinds []Kind) error {
 		for gv, also := range k.aliases(storages) { // perhaps of another group: events.k8s.io
 			group(gv.Group).add(gv, also)
 		}
+	}
+	for gv, storages := range i.reviews {
+		group(gv.Group).add(gv, storages)
 	}
 	for _, g := range groups {
 		if err := i.installGroup(g); err != nil {
@@ -186,6 +192,9 @@ func (l *lazyConverter) get() managedfields.TypeConverter {
 func (l *lazyConverter) ObjectToTyped(obj runtime.Object, options ...typed.ValidationOptions) (*typed.TypedValue, error) {
 	switch obj.(type) {
 	case *corev1.Binding, *authenticationv1.TokenRequest: // never stored, and without a schema
+		return managedfields.NewDeducedTypeConverter().ObjectToTyped(obj, options...)
+	}
+	if review.IsReview(obj) {
 		return managedfields.NewDeducedTypeConverter().ObjectToTyped(obj, options...)
 	}
 	return l.get().ObjectToTyped(obj, options...)

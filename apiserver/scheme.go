@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,8 +44,10 @@ func newScheme(kinds []Kind) (*runtime.Scheme, error) {
 	return s, addQueryOptions(s)
 }
 
-// ofSubresources are the versions whose types subresources speak: Scale, Eviction, TokenRequest.
-var ofSubresources = []schema.GroupVersion{autoscalingv1.SchemeGroupVersion, policyv1.SchemeGroupVersion, authenticationv1.SchemeGroupVersion}
+// notStored are the versions of the types that subresources and reviews speak: Scale, Eviction, TokenRequest.
+var notStored = []schema.GroupVersion{
+	autoscalingv1.SchemeGroupVersion, policyv1.SchemeGroupVersion, authenticationv1.SchemeGroupVersion, authorizationv1.SchemeGroupVersion,
+}
 
 // addInternals registers internal versions, first of each kind's own version, and settles which version of a
 // group is preferred: that of the kind that comes first.
@@ -76,7 +79,7 @@ func addInternals(s *runtime.Scheme, kinds []Kind) error {
 			}
 		}
 	}
-	for _, gv := range ofSubresources {
+	for _, gv := range notStored {
 		if err := add(gv); err != nil {
 			return err
 		}

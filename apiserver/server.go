@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	restclient "k8s.io/client-go/rest"
 
+	"dhow/apiserver/review"
 	"dhow/identity"
 	"dhow/store"
 )
@@ -54,6 +55,7 @@ type Server struct {
 	types     *lazyConverter
 	transport *transport
 	informers *store.Factory
+	reviews   review.Config
 	generic   *genericapiserver.GenericAPIServer
 	ready     chan struct{}
 }
