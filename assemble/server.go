@@ -36,7 +36,7 @@ func RunServer(ctx context.Context, c ServerConfig) error {
 		return err
 	}
 	defer release()
-	quietLibraries(c.Log)
+	quietLibraries(ctx, c.Log)
 	memory.Limit()
 	s, err := newServer(ctx, c)
 	if err != nil {
@@ -45,18 +45,21 @@ func RunServer(ctx context.Context, c ServerConfig) error {
 	return s.run(ctx, begin)
 }
 
-// quietLibraries lets the libraries' own log through from warnings on.
-func quietLibraries(log *slog.Logger) {
-	klog.SetSlogLogger(slog.New(atLeast{log.Handler(), slog.LevelError}))
+// quietLibraries lets the libraries' own log through from errors on, until the server ends: then requests under way are
+// cut off, which the libraries take for errors.
+func quietLibraries(ctx context.Context, log *slog.Logger) {
+	klog.SetSlogLogger(slog.New(quiet{log.Handler(), ctx}))
 }
 
-// atLeast is a handler that passes over what is below a level.
-type atLeast struct {
+// quiet is a handler that passes over what is no error, and all once its context has ended.
+type quiet struct {
 	slog.Handler
-	level slog.Level
+	until context.Context
 }
 
-func (h atLeast) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
+func (h quiet) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelError && h.until.Err() == nil
+}
 
 // server is everything that one machine runs.
 type server struct {

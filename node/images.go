@@ -66,10 +66,17 @@ func (s *starter) image(ctx context.Context, c *corev1.Container) (found *cri.Im
 	return s.pull(ctx, c)
 }
 
+// showFailure is how long a failed pull is told as such, before it is told that the next one waits.
+const showFailure = 5 * time.Second
+
 // pull fetches an image, unless it has to wait for the back-off of an earlier failure.
 func (s *starter) pull(ctx context.Context, c *corev1.Container) (found *cri.Image, why string, err error) {
 	n, b := s.node, backOffOf(s.pulls, c.Image)
 	if left := b.left(b.last, time.Now()); left > 0 {
+		if left > b.delay-showFailure && s.lastPull[c.Image] != nil {
+			s.later(left - (b.delay - showFailure))
+			return found, reasonImagePull, s.lastPull[c.Image]
+		}
 		s.later(left)
 		n.events.pod(s.pod, c.Name, corev1.EventTypeNormal, "BackOff", "Back-off pulling image %q", c.Image)
 		message := fmt.Errorf("Back-off pulling image %q", c.Image)

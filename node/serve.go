@@ -24,7 +24,7 @@ func (n *Node) serve(ctx context.Context) error {
 		return nil
 	}
 	server := &http.Server{
-		Handler:   agentapi.Handler(agentapi.Config{NodeName: n.config.Name, Pods: n, Runtime: n.config.Runtime, Disk: n.config.Volumes}),
+		Handler:   n.onceReady(agentapi.Handler(agentapi.Config{NodeName: n.config.Name, Pods: n, Runtime: n.config.Runtime, Disk: n.config.Volumes})),
 		TLSConfig: n.config.TLS, ReadHeaderTimeout: 30 * time.Second, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
@@ -34,6 +34,16 @@ func (n *Node) serve(ctx context.Context) error {
 		return nil
 	}
 	return fmt.Errorf("serve the node's API: %w", err)
+}
+
+// onceReady has callers wait until the agent knows its pods: after a new start they may come sooner.
+func (n *Node) onceReady(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/healthz" && n.Ready(r.Context()) != nil {
+			return // the caller has left
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Pods implements agentapi.Pods.

@@ -11,17 +11,25 @@ import (
 	"strings"
 )
 
-// Debian downloads packages by apt-get into dir, without installing them, and returns their files, with the
-// shared libraries that the programs named by path need from the machine they are taken on.
-func Debian(ctx context.Context, dir string, packages []string, programs ...string) ([]File, error) {
-	tree := filepath.Join(dir, "tree")
-	if err := os.MkdirAll(tree, 0o755); err != nil {
-		return nil, err
+// Download fetches packages of Debian by apt-get into dir, without installing them.
+func Download(ctx context.Context, dir string, packages []string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
 	}
 	download := exec.CommandContext(ctx, "apt-get", append([]string{"download", "-qq"}, packages...)...)
 	download.Dir = dir
 	if out, err := download.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("apt-get download %s: %w\n%s", strings.Join(packages, " "), err, out)
+		return fmt.Errorf("apt-get download %s: %w\n%s", strings.Join(packages, " "), err, out)
+	}
+	return nil
+}
+
+// Unpack returns the files of the packages in dir, which it unpacks into dir/tree, with the shared libraries that the
+// programs named by path need beyond them, from this machine.
+func Unpack(ctx context.Context, dir string, programs ...string) ([]File, error) {
+	tree := filepath.Join(dir, "tree")
+	if err := os.MkdirAll(tree, 0o755); err != nil {
+		return nil, err
 	}
 	archives, err := filepath.Glob(filepath.Join(dir, "*.deb"))
 	if err != nil {
@@ -83,6 +91,9 @@ func sharedLibraries(ctx context.Context, tree, program string) ([]File, error) 
 	var files []File
 	for line := range strings.Lines(string(out)) {
 		fields := strings.Fields(line)
+		if strings.Contains(line, "not found") {
+			return nil, fmt.Errorf("%s needs %s, which is neither in the packages nor on this machine", program, fields[0])
+		}
 		i := slices.IndexFunc(fields, func(f string) bool { return strings.HasPrefix(f, "/") })
 		if i < 0 || strings.HasPrefix(fields[i], tree) {
 			continue

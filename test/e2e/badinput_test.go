@@ -1,5 +1,3 @@
-//go:build e2e
-
 package e2e
 
 import (
@@ -132,7 +130,7 @@ spec:
 	if err == nil {
 		t.Error("labels that do not match were accepted")
 	}
-	wantAll(t, out, `Deployment.apps "wrong" is invalid`, "spec.template.metadata.labels", "`selector` does not match template `labels`")
+	wantAll(t, out, `The Deployment "wrong" is invalid`, "spec.template.metadata.labels", "`selector` does not match template `labels`")
 }
 
 // waitingReason waits until the pod's only container waits for the reason given, and returns its message.
