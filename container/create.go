@@ -78,13 +78,17 @@ func (c *container) spec(snapshot *rootfs.Snapshot) (*shim.Container, error) {
 		return nil, err
 	}
 	security := c.config.GetLinux().GetSecurityContext()
+	nodes, err := deviceNodes(c.config.Devices, security.GetPrivileged())
+	if err != nil {
+		return nil, err
+	}
 	spec := &shim.Container{
 		ID: c.ID,
 		Root: shim.Root{
 			Lower: snapshot.Lower, Upper: snapshot.Upper, Work: snapshot.Work,
 			ReadOnly: security.GetReadonlyRootfs(), Staging: filepath.Join(c.dir, stagingDir),
 		},
-		Mounts: mounts, Devices: deviceNodes(c.config.Devices),
+		Mounts: mounts, Devices: nodes,
 		OwnPID:  c.ownPID(),
 		Process: *process,
 		Stdin:   c.config.Stdin, StdinOnce: c.config.StdinOnce,

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/moby/profiles/seccomp"
-	devices "github.com/opencontainers/cgroups/devices/config"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -178,16 +177,17 @@ func own(all uint64) (uint64, error) {
 	return all, nil
 }
 
-// filter compiles the seccomp profile: the runtime's default, a file of the administrator's, or none.
+// filter compiles the seccomp profile: the runtime's default, which is also that of who asks for none; a file of the
+// administrator's; or nothing.
 func filter(s *cri.LinuxContainerSecurityContext, caps uint64) ([]unix.SockFilter, error) {
 	profile := s.Seccomp
-	if s.Privileged || profile == nil || profile.ProfileType == cri.SecurityProfile_Unconfined {
+	if s.Privileged || profile.GetProfileType() == cri.SecurityProfile_Unconfined {
 		return nil, nil
 	}
 	spec := &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: capabilityList(caps)}}}
 	var loaded *specs.LinuxSeccomp
 	var err error
-	if profile.ProfileType == cri.SecurityProfile_Localhost {
+	if profile.GetProfileType() == cri.SecurityProfile_Localhost {
 		loaded, err = localProfile(profile.LocalhostRef, spec)
 	} else {
 		loaded, err = seccomp.GetDefaultProfile(spec)
@@ -217,40 +217,4 @@ func capabilityList(mask uint64) []string {
 		}
 	}
 	return names
-}
-
-// deviceNodes are the devices that the configuration asks for.
-func deviceNodes(list []*cri.Device) []shim.Device {
-	var nodes []shim.Device
-	for _, d := range list {
-		nodes = append(nodes, shim.Device{Source: d.HostPath, Target: d.ContainerPath})
-	}
-	return nodes
-}
-
-// deviceAccess lets the container's group use them.
-func deviceAccess(list []*cri.Device) ([]*devices.Rule, error) {
-	var rules []*devices.Rule
-	for _, d := range list {
-		var st unix.Stat_t
-		if err := unix.Stat(d.HostPath, &st); err != nil {
-			return nil, fmt.Errorf("device %s: %w", d.HostPath, err)
-		}
-		kind := devices.CharDevice
-		switch st.Mode & unix.S_IFMT {
-		case unix.S_IFCHR:
-		case unix.S_IFBLK:
-			kind = devices.BlockDevice
-		default:
-			return nil, fmt.Errorf("device %s: not a device", d.HostPath)
-		}
-		permissions := devices.Permissions(d.Permissions)
-		if permissions == "" {
-			permissions = "rwm"
-		}
-		rules = append(rules, &devices.Rule{
-			Type: kind, Major: int64(unix.Major(st.Rdev)), Minor: int64(unix.Minor(st.Rdev)), Permissions: permissions, Allow: true,
-		})
-	}
-	return rules, nil
 }

@@ -163,7 +163,12 @@ func (s *sandbox) fork(listener *os.File, setup string, flags uintptr) (report *
 		return nil, err
 	}
 	defer complaints.Close()
-	p, err := os.StartProcess("/proc/self/exe", []string{shim.Part, s.dir, setup}, &os.ProcAttr{
+	exe, err := program()
+	if err != nil {
+		return nil, err
+	}
+	defer exe.Close()
+	p, err := os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{shim.Part, s.dir, setup}, &os.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=2"},
 		Files: []*os.File{null, null, complaints, listener, write},
 		Sys:   &syscall.SysProcAttr{Setsid: true, Cloneflags: flags},

@@ -50,6 +50,7 @@ func initContainer(data []byte) error {
 	if err := setOOMScore(c.Process.OOMScoreAdj); err != nil {
 		return err
 	}
+	unix.Umask(0) // devices and mount points are made as they are meant
 	if err := buildRoot(&c); err != nil {
 		return err
 	}
@@ -66,6 +67,9 @@ func joinContainer(data []byte) error {
 		return err
 	}
 	if err := joinCgroups(j.Cgroups); err != nil {
+		return err
+	}
+	if err := setOOMScore(j.Process.OOMScoreAdj); err != nil {
 		return err
 	}
 	// A thread that shares its root and directory with others cannot change its mount namespace.
@@ -111,6 +115,7 @@ func execute(p *Process) error {
 	if err != nil {
 		return err
 	}
+	unix.Umask(0o022) // not the daemon's
 	env := withHome(p.Env, who.home)
 	if err := changeDirectory(p.Cwd, who); err != nil {
 		return err

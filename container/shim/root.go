@@ -3,7 +3,6 @@ package shim
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"strings"
 
@@ -169,12 +168,16 @@ func inRoot(root int, name string, flags int) (int, error) {
 
 // target opens a mount point, and makes it when it is not there: a directory or an empty file.
 func target(root int, name string, directory bool) (int, error) {
+	return targetThrough(root, name, directory, 40) // as many links as the kernel follows
+}
+
+func targetThrough(root int, name string, directory bool, links int) (int, error) {
 	fd, err := inRoot(root, name, unix.O_PATH)
 	if !errors.Is(err, unix.ENOENT) {
 		return fd, err
 	}
 	parentName, base := path.Split(path.Clean("/" + name))
-	parent, err := target(root, parentName, true)
+	parent, err := targetThrough(root, parentName, true, links)
 	if err != nil {
 		return -1, err
 	}
@@ -184,10 +187,53 @@ func target(root int, name string, directory bool) (int, error) {
 	} else {
 		err = unix.Mknodat(parent, base, unix.S_IFREG|0o644, 0)
 	}
-	if err != nil && !errors.Is(err, unix.EEXIST) {
+	if errors.Is(err, unix.EEXIST) && links > 0 {
+		link, err := readLink(parent, base)
+		if err != nil {
+			return -1, fmt.Errorf("make mount point %s: %w", name, err)
+		}
+		if !path.IsAbs(link) {
+			link = path.Join(parentName, link)
+		}
+		return targetThrough(root, link, directory, links-1)
+	}
+	if err != nil {
 		return -1, fmt.Errorf("make mount point %s: %w", name, err)
 	}
 	return inRoot(root, name, unix.O_PATH)
+}
+
+// readLink reads a link whose target is missing.
+func readLink(dir int, name string) (string, error) {
+	buffer := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dir, name, buffer)
+	if err != nil {
+		return "", err
+	}
+	return string(buffer[:n]), nil
+}
+
+// attachSystem mounts on a directory of the root's own top. A link there would let the image choose where what
+// protects the host goes (CVE-2019-19921).
+func attachSystem(root, mount int, name string) error {
+	base := strings.TrimPrefix(name, "/")
+	if err := unix.Mkdirat(root, base, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		unix.Close(mount)
+		return fmt.Errorf("mount %s: %w", name, err)
+	}
+	var st unix.Stat_t
+	err := unix.Fstatat(root, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		err = errors.New("in the image it is not a directory")
+	}
+	if err == nil {
+		err = unix.MoveMount(mount, "", root, base, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	}
+	unix.Close(mount)
+	if err != nil {
+		return fmt.Errorf("mount %s: %w", name, err)
+	}
+	return nil
 }
 
 // attach mounts a detached mount on a path in the root.
@@ -279,22 +325,4 @@ func ignoreMissing(err error) error {
 		return nil
 	}
 	return err
-}
-
-// hostDevice opens a device node of the host for mounting, and makes sure that it is one.
-func hostDevice(name string) (int, error) {
-	fd, err := unix.OpenTree(unix.AT_FDCWD, name, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return -1, err
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFCHR && kind != unix.S_IFBLK {
-		unix.Close(fd)
-		return -1, &os.PathError{Op: "mount device", Path: name, Err: errors.New("not a device")}
-	}
-	return fd, nil
 }

@@ -17,8 +17,8 @@ func mountSystem(root int, c *Container) error {
 	if err != nil {
 		return err
 	}
-	if err := attach(root, proc, "/proc", true); err != nil {
-		return fmt.Errorf("mount /proc: %w", err)
+	if err := attachSystem(root, proc, "/proc"); err != nil {
+		return err
 	}
 	if err := mountDev(root, c); err != nil {
 		return err
@@ -26,16 +26,13 @@ func mountSystem(root int, c *Container) error {
 	return mountSys(root, c.SysWritable)
 }
 
-// standard are the devices that every container has (runtime-spec, config-linux.md, "Default Devices").
-var standard = []string{"null", "zero", "full", "random", "urandom", "tty"}
-
 func mountDev(root int, c *Container) error {
 	dev, err := fsMount("tmpfs", unix.MOUNT_ATTR_NOSUID, "mode=755", "size=65536k")
 	if err != nil {
 		return err
 	}
-	if err := attach(root, dev, "/dev", true); err != nil {
-		return fmt.Errorf("mount /dev: %w", err)
+	if err := attachSystem(root, dev, "/dev"); err != nil {
+		return err
 	}
 	at, err := inRoot(root, "/dev", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -56,18 +53,8 @@ func mountDev(root int, c *Container) error {
 }
 
 func fillDev(root, dev int, c *Container) error {
-	devices := make([]Device, 0, len(standard)+len(c.Devices))
-	for _, name := range standard {
-		devices = append(devices, Device{Source: "/dev/" + name, Target: "/dev/" + name})
-	}
-	for _, d := range append(devices, c.Devices...) {
-		fd, err := hostDevice(d.Source)
-		if err != nil {
-			return fmt.Errorf("device %s: %w", d.Source, err)
-		}
-		if err := attach(root, fd, d.Target, false); err != nil {
-			return fmt.Errorf("device %s: %w", d.Target, err)
-		}
+	if err := makeDevices(root, dev, c.Devices); err != nil {
+		return err
 	}
 	if err := attach(root, extraFD, "/dev/pts", true); err != nil {
 		return fmt.Errorf("mount /dev/pts: %w", err)
@@ -125,8 +112,8 @@ func mountSys(root int, writable bool) error {
 	if err != nil {
 		return err
 	}
-	if err := attach(root, sys, "/sys", true); err != nil {
-		return fmt.Errorf("mount /sys: %w", err)
+	if err := attachSystem(root, sys, "/sys"); err != nil {
+		return err
 	}
 	return mountCgroups(root, attributes)
 }

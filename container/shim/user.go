@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	mobyuser "github.com/moby/sys/user"
+	"golang.org/x/sys/unix"
 )
 
 // user is who a command runs as.
@@ -60,13 +61,25 @@ func resolveUser(p *Process) (user, error) {
 	return u, nil
 }
 
-// open gives an empty file for a missing one, and for one that is a link to what is missing.
+// open gives an empty file for a missing one, and for one that is a link to what is missing. What is there must be a
+// file: reading a pipe that an image has in its place would never end.
 func open(path string) (*os.File, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return os.Open(os.DevNull)
 	}
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // withHome adds HOME, where the environment has none.
