@@ -123,7 +123,7 @@ func (e *Eviction) evict(ctx context.Context, name string, deletion *metav1.Dele
 }
 
 func hasEnded(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed || pod.DeletionTimestamp != nil
+	return phaseEnded(pod) || pod.DeletionTimestamp != nil
 }
 
 // remove notes on the pod why it goes, then deletes it. With unchanged set, only in the version that was seen.
