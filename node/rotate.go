@@ -76,7 +76,7 @@ func (n *Node) rotate(ctx context.Context, id, path string) error {
 			}
 		}
 	}
-	aside := path + "." + time.Now().UTC().Format("20060102-150405.000")
+	aside := path + "." + time.Now().UTC().Format("20060102-150405.000000000")
 	if err := os.Rename(path, aside); err != nil {
 		return err
 	}
