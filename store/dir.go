@@ -33,22 +33,27 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// checkVersion refuses data of another layout, and marks new data with this one.
+// checkVersion refuses data of another layout, and changes nothing.
 func checkVersion(dir string) error {
-	path := filepath.Join(dir, "version")
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return os.WriteFile(path, []byte(dataVersion+"\n"), 0o600)
-	}
-	if err != nil {
+	data, err := os.ReadFile(filepath.Join(dir, "version"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("open store: %w", err)
 	}
-	found := strings.TrimSpace(string(data))
-	if found == "" { // a crash between creating and writing it
-		return os.WriteFile(path, []byte(dataVersion+"\n"), 0o600)
-	}
-	if found != dataVersion {
+	found := strings.TrimSpace(string(data)) // empty: new, or a crash between creating and writing it
+	if found != "" && found != dataVersion {
 		return fmt.Errorf("open store %s: its data has version %s, this dhow reads version %s: use the dhow that wrote it, or 'dhow reset' to start anew", dir, found, dataVersion)
+	}
+	return nil
+}
+
+// markVersion marks data with this layout. The caller has checked that it has no other.
+func markVersion(dir string) error {
+	path := filepath.Join(dir, "version")
+	if data, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(data)) == dataVersion {
+		return nil
+	}
+	if err := os.WriteFile(path, []byte(dataVersion+"\n"), 0o600); err != nil {
+		return fmt.Errorf("open store: %w", err)
 	}
 	return nil
 }

@@ -68,11 +68,14 @@ func New(c Config) (*Store, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
+	if err := checkVersion(c.Dir); err != nil {
+		return nil, err
+	}
 	lock, err := lockDir(c.Dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkVersion(c.Dir); err != nil {
+	if err := markVersion(c.Dir); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	server, err := etcdserver.NewServer(serverConfig(filepath.Join(c.Dir, "member-data")))
