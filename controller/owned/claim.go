@@ -30,7 +30,7 @@ type Claim[T metav1.Object] struct {
 }
 
 // Owned are those of all that are the owner's: it adopts orphans that its selector matches, and releases what it no
-// longer does. Objects in the making or going are left as they are.
+// longer does. Orphans that are being deleted are left alone, as is everything when the owner is.
 func (c *Claim[T]) Owned(ctx context.Context, all []T) ([]T, error) {
 	var mine []T
 	var failed error
@@ -61,10 +61,11 @@ func (c *Claim[T]) claim(ctx context.Context, o T) (mine bool, err error) {
 	if !matches || c.Owner.GetDeletionTimestamp() != nil || o.GetDeletionTimestamp() != nil {
 		return false, nil
 	}
-	if err := c.adopt(ctx, o); err != nil {
-		return false, err
+	err = c.adopt(ctx, o)
+	if apierrors.IsNotFound(err) {
+		return false, nil
 	}
-	return true, nil
+	return err == nil, err
 }
 
 // adopt makes the owner an orphan's, if the owner itself is still there.
@@ -81,13 +82,13 @@ func (c *Claim[T]) adopt(ctx context.Context, o T) error {
 	if err != nil {
 		return err
 	}
-	return ignoreGone(c.Patch(ctx, o.GetName(), patch))
+	return c.Patch(ctx, o.GetName(), patch)
 }
 
 func (c *Claim[T]) ownerLives(ctx context.Context) error {
 	live, err := c.Live(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("look at %s %s/%s: %v", c.Kind.Kind, c.Owner.GetNamespace(), c.Owner.GetName(), err)
 	}
 	if live.GetUID() != c.Owner.GetUID() {
 		return fmt.Errorf("%s %s/%s is another one now", c.Kind.Kind, c.Owner.GetNamespace(), c.Owner.GetName())
@@ -105,13 +106,9 @@ func (c *Claim[T]) release(ctx context.Context, o T) error {
 	if err != nil {
 		return err
 	}
-	return ignoreGone(c.Patch(ctx, o.GetName(), patch))
-}
-
-// ignoreGone: what is not there any more, or is another object of that name now, needs no change.
-func ignoreGone(err error) error {
+	err = c.Patch(ctx, o.GetName(), patch)
 	if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) || apierrors.IsConflict(err) {
-		return nil
+		return nil // it is not there any more, or is another object of that name now
 	}
 	return err
 }
