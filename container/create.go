@@ -93,6 +93,7 @@ func (c *container) spec(snapshot *rootfs.Snapshot) (*shim.Container, error) {
 		Process: *process,
 		Stdin:   c.config.Stdin, StdinOnce: c.config.StdinOnce,
 		SysWritable: security.GetPrivileged(),
+		Start:       filepath.Join(c.dir, startFile),
 		Exit:        filepath.Join(c.dir, exitFile),
 	}
 	if !security.GetPrivileged() {

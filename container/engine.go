@@ -73,6 +73,9 @@ func (e *Engine) load() error {
 			e.log.Error("records of a sandbox cannot be read", "pod", entry.Name(), "err", err)
 			continue
 		}
+		if !s.Ready {
+			continue // another engine makes it, or a crash came between; Run knows
+		}
 		e.sandboxes[s.ID] = s
 		for _, c := range s.containers {
 			e.containers[c.ID] = c

@@ -95,12 +95,16 @@ func newRig(t testing.TB) *rig {
 			t.Errorf("reset: %v", err)
 		}
 	})
-	r.pod = &cri.PodSandboxConfig{
-		Metadata: &cri.PodSandboxMetadata{Name: "p", Namespace: "n", Uid: "u"}, Hostname: "vessel", LogDirectory: r.logs,
+	r.pod = testPod(r.logs, "p")
+	return r
+}
+
+func testPod(logs, name string) *cri.PodSandboxConfig {
+	return &cri.PodSandboxConfig{
+		Metadata: &cri.PodSandboxMetadata{Name: name, Namespace: "n", Uid: "u"}, Hostname: "vessel", LogDirectory: logs,
 		DnsConfig: &cri.DNSConfig{Servers: []string{"10.0.0.10"}, Searches: []string{"a.b"}},
 		Linux:     &cri.LinuxPodSandboxConfig{CgroupParent: "/kubepods/pod" + newID()[:8]},
 	}
-	return r
 }
 
 func (r *rig) start() {

@@ -28,29 +28,26 @@ func (e *Engine) StartContainer(_ context.Context, id string) error {
 	if state := c.state(); state != cri.ContainerState_CONTAINER_CREATED {
 		return fmt.Errorf("start container %s: it is %s, not created", id, state)
 	}
-	at := time.Now().UnixNano()
 	reply, _, err := c.sandbox.ask(shim.Request{Op: shim.OpStart, Spec: filepath.Join(c.dir, specFile)})
-	if err != nil {
-		code := reply.Code
-		if code == 0 {
-			code = 128
-		}
-		exit := shim.Exit{Code: code, At: time.Now().UnixNano(), Error: err.Error()}
-		if saveErr := writeJSON(filepath.Join(c.dir, exitFile), exit); saveErr != nil {
-			return errors.Join(err, saveErr)
-		}
-		c.setExit(exit)
-		return fmt.Errorf("start container %s: %w", c.config.GetMetadata().GetName(), err)
+	e.refresh(c)
+	if err == nil {
+		return nil
 	}
-	if err := writeJSON(filepath.Join(c.dir, startFile), start{At: at}); err != nil {
-		return err
+	c.neverStarted(reply.Code, err)
+	return fmt.Errorf("start container %s: %w", c.config.GetMetadata().GetName(), err)
+}
+
+// neverStarted settles a container whose shim could not even write why it did not start.
+func (c *container) neverStarted(code int, why error) {
+	if c.state() != cri.ContainerState_CONTAINER_CREATED {
+		return
 	}
-	c.mu.Lock()
-	c.started = at
-	c.mu.Unlock()
-	e.emit(cri.ContainerEventType_CONTAINER_STARTED_EVENT, id, c.sandbox)
-	e.containerEnded(c) // it may have, before we wrote that it had started
-	return nil
+	exit := shim.Exit{Code: code, At: time.Now().UnixNano(), Error: why.Error()}
+	if code == 0 {
+		exit.Code = 128
+	}
+	_ = writeJSON(filepath.Join(c.dir, exitFile), exit) // on a full disk it is known to this engine only
+	c.setExit(exit)
 }
 
 // StopContainer implements Runtime.

@@ -8,15 +8,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stallEnv makes this program do nothing until it is told to end.
-const stallEnv = "DHOW_TEST_STALL"
+// The parts that this program plays when a test runs it once more.
+const (
+	stallEnv  = "DHOW_TEST_STALL"  // does nothing until it is told to end
+	daemonEnv = "DHOW_TEST_DAEMON" // a daemon that makes and removes pods: see crash_test.go
+)
 
 func TestMain(m *testing.M) {
-	if os.Getenv(stallEnv) != "" {
+	switch {
+	case os.Getenv(stallEnv) != "":
 		end := make(chan os.Signal, 1)
 		signal.Notify(end, unix.SIGTERM)
 		<-end
-		return
+	case os.Getenv(daemonEnv) != "":
+		busyDaemon(os.Getenv(daemonEnv))
+	default:
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
 }

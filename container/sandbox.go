@@ -58,6 +58,9 @@ func (e *Engine) makeSandbox(ctx context.Context, s *sandbox) error {
 	if err := os.MkdirAll(filepath.Join(s.dir, containersDir), 0o700); err != nil {
 		return err
 	}
+	if err := s.save(); err != nil {
+		return err
+	}
 	if err := s.writeFiles(); err != nil {
 		return err
 	}
@@ -82,6 +85,7 @@ func (e *Engine) makeSandbox(ctx context.Context, s *sandbox) error {
 			return err
 		}
 	}
+	s.Ready = true
 	return s.save()
 }
 
@@ -300,7 +304,9 @@ func (e *Engine) unmake(s *sandbox) error {
 	if err := waitGone(s); err != nil {
 		return errors.Join(failed, err)
 	}
-	failed = errors.Join(failed, removeGroup(s.shimGroup()))
-	removeEmptyParents(s.Cgroup, e.config.CgroupParent)
+	if s.Cgroup != "" {
+		failed = errors.Join(failed, removeGroup(s.shimGroup()))
+		removeEmptyParents(s.Cgroup, e.config.CgroupParent)
+	}
 	return errors.Join(failed, os.RemoveAll(s.dir))
 }

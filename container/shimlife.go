@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/shim"
@@ -66,7 +66,7 @@ func (e *Engine) follow(s *sandbox) {
 	})
 }
 
-// listen takes up the end of each container as the shim tells of it.
+// listen takes up the start and the end of each container as the shim tells of them.
 func (e *Engine) listen(ctx context.Context, s *sandbox) error {
 	conn, err := shim.Dial(s.dir)
 	if err != nil {
@@ -86,28 +86,40 @@ func (e *Engine) listen(ctx context.Context, s *sandbox) error {
 		}
 		if first {
 			first = false
-			e.catchUp(s) // what ended before the shim listened to us
+			e.catchUp(s) // with what happened before the shim listened to us
 			continue
 		}
-		if c, err := e.container(reply.Exited); err == nil {
-			e.containerEnded(c)
+		if c, err := e.container(reply.Changed); err == nil {
+			e.refresh(c)
 		}
 	}
 }
 
 func (e *Engine) catchUp(s *sandbox) {
 	for _, c := range e.containersOf(s) {
-		if c.state() == cri.ContainerState_CONTAINER_RUNNING {
-			e.containerEnded(c)
-		}
+		e.refresh(c)
 	}
 }
 
-func (e *Engine) containerEnded(c *container) {
-	if err := c.readExit(); err != nil {
-		e.log.Error("end of a container cannot be read", "container", c.ID, "err", err)
+// refresh reads a container's records and tells of what is new in them.
+func (e *Engine) refresh(c *container) {
+	c.news.Lock()
+	defer c.news.Unlock()
+	if c.told == cri.ContainerState_CONTAINER_EXITED {
+		return
 	}
-	if c.state() == cri.ContainerState_CONTAINER_EXITED {
+	if err := c.readRecords(); err != nil {
+		e.log.Error("records of a container cannot be read", "container", c.ID, "err", err)
+	}
+	c.mu.Lock()
+	started, ended := c.started != 0, c.exit != nil
+	c.mu.Unlock()
+	if started && c.told == cri.ContainerState_CONTAINER_CREATED {
+		c.told = cri.ContainerState_CONTAINER_RUNNING
+		e.emit(cri.ContainerEventType_CONTAINER_STARTED_EVENT, c.ID, c.sandbox)
+	}
+	if ended {
+		c.told = cri.ContainerState_CONTAINER_EXITED
 		e.emit(cri.ContainerEventType_CONTAINER_STOPPED_EVENT, c.ID, c.sandbox)
 	}
 }
@@ -121,54 +133,77 @@ func (e *Engine) shimEnded(s *sandbox) {
 	}
 	e.log.Info("sandbox has ended", "pod", s.config.GetMetadata().GetNamespace()+"/"+s.config.GetMetadata().GetName())
 	for _, c := range e.containersOf(s) {
-		wasRunning := c.state() == cri.ContainerState_CONTAINER_RUNNING
 		if err := killGroup(c.Cgroup); err != nil {
 			e.log.Error("container cannot be killed", "container", c.ID, "err", err)
 		}
 		c.lost()
-		if wasRunning {
-			e.emit(cri.ContainerEventType_CONTAINER_STOPPED_EVENT, c.ID, s)
-		}
+		e.refresh(c)
 	}
 	if err := e.stopSandbox(s); err != nil {
 		e.log.Error("sandbox cannot be stopped", "pod", s.ID, "err", err)
 	}
 }
 
-// clearAborted removes folders without a record: a crash came between their making and the record.
+// clearAborted removes what a crash left half-made, of sandboxes and of containers.
 func (e *Engine) clearAborted() error {
 	entries, err := os.ReadDir(e.config.StateDir)
 	if err != nil {
 		return err
 	}
 	for _, entry := range entries {
-		dir := filepath.Join(e.config.StateDir, entry.Name())
-		if !entry.IsDir() || e.sandboxes[entry.Name()] != nil {
-			continue
+		if s := e.sandboxes[entry.Name()]; s != nil {
+			err = e.clearContainers(s)
+		} else if entry.IsDir() {
+			err = e.clearSandbox(entry.Name())
 		}
-		killShimOf(dir)
-		if e.config.Network != nil {
-			if err := e.config.Network.Detach(context.Background(), entry.Name()); err != nil {
-				return err
-			}
-		}
-		e.log.Info("removed a half-made sandbox", "pod", entry.Name())
-		if err := os.RemoveAll(dir); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// killShimOf ends the shim that listens in a folder, known by its arguments.
-func killShimOf(dir string) {
+func (e *Engine) clearContainers(s *sandbox) error {
+	for _, id := range s.halfMade {
+		c := &container{ID: id, dir: filepath.Join(s.dir, containersDir, id), Cgroup: path.Join(s.Cgroup, id)}
+		if err := e.unmakeContainer(c); err != nil {
+			return fmt.Errorf("remove half-made container %s: %w", id, err)
+		}
+		e.log.Info("removed a half-made container", "container", id)
+	}
+	s.halfMade = nil
+	return nil
+}
+
+// clearSandbox removes one that never became ready, or whose record has gone already.
+func (e *Engine) clearSandbox(id string) error {
+	dir := filepath.Join(e.config.StateDir, id)
+	s, err := e.loadSandbox(dir)
+	if err != nil {
+		s = &sandbox{ID: id, dir: dir, config: &cri.PodSandboxConfig{}}
+	}
+	s.ShimPID = shimOf(dir)
+	s.Boot = startTime(s.ShimPID)
+	if err := e.clearContainers(s); err != nil {
+		return err
+	}
+	if err := e.unmake(s); err != nil {
+		return fmt.Errorf("remove half-made sandbox %s: %w", id, err)
+	}
+	e.log.Info("removed a half-made sandbox", "pod", id)
+	return nil
+}
+
+// shimOf is the shim of a folder, known by its arguments; 0 when there is none.
+func shimOf(dir string) int {
 	want := []byte(shim.Part + "\x00" + dir + "\x00")
 	for _, pid := range processes() {
 		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if err == nil && bytes.HasPrefix(cmdline, want) {
-			_ = unix.Kill(pid, unix.SIGKILL)
+			return pid
 		}
 	}
+	return 0
 }
 
 func processes() []int {

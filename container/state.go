@@ -29,7 +29,7 @@ const (
 	stagingDir    = "root"
 )
 
-// sandbox is one pod's. Its record is written when it is ready, and when it stops.
+// sandbox is one pod's. Its record is written first of all, when it is ready, and when it stops.
 type sandbox struct {
 	ID      string   `json:"id"`
 	Created int64    `json:"created"` // nanoseconds
@@ -37,6 +37,7 @@ type sandbox struct {
 	Boot    uint64   `json:"boot"` // the shim's start time, by which a reused number is told apart
 	IPs     []string `json:"ips"`
 	Cgroup  string   `json:"cgroup"` // the pod's group
+	Ready   bool     `json:"ready"`  // it was made completely
 	Stopped bool     `json:"stopped"`
 	// Spec is the configuration as protobuf JSON.
 	Spec json.RawMessage `json:"config"`
@@ -45,6 +46,7 @@ type sandbox struct {
 	config     *cri.PodSandboxConfig
 	mu         sync.Mutex // of operations on this sandbox
 	containers map[string]*container
+	halfMade   []string // ids of containers whose making or removing a crash cut short
 }
 
 // container is one of a sandbox's.
@@ -65,11 +67,9 @@ type container struct {
 	started int64      // nanoseconds; 0 before
 	exit    *shim.Exit
 	exited  chan struct{} // closed when exit is known
-}
 
-// start is the record of a container's start.
-type start struct {
-	At int64 `json:"at"`
+	news sync.Mutex         // of telling of its state
+	told cri.ContainerState // what listeners have been told last
 }
 
 func newID() string {
@@ -137,7 +137,8 @@ func (e *Engine) loadSandbox(dir string) (*sandbox, error) {
 	for _, entry := range entries {
 		c, err := loadContainer(filepath.Join(dir, containersDir, entry.Name()), s)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // it was being made or removed
+			s.halfMade = append(s.halfMade, entry.Name())
+			continue
 		}
 		if err != nil {
 			return nil, err
@@ -155,12 +156,23 @@ func loadContainer(dir string, s *sandbox) (*container, error) {
 	if err := readConfig(c.Spec, c.config); err != nil {
 		return nil, err
 	}
-	var st start
-	if err := readJSON(filepath.Join(dir, startFile), &st); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := c.readRecords(); err != nil {
 		return nil, err
 	}
-	c.started = st.At
-	return c, c.readExit()
+	c.told = c.state()
+	return c, nil
+}
+
+// readRecords takes up what the shim has written of the container's start and end.
+func (c *container) readRecords() error {
+	var start shim.Start
+	if err := readJSON(filepath.Join(c.dir, startFile), &start); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	c.mu.Lock()
+	c.started = start.At
+	c.mu.Unlock()
+	return c.readExit()
 }
 
 // readExit takes up the end of the container, if the shim has written one.

@@ -39,12 +39,6 @@ func (e *startError) Error() string { return e.Message }
 
 // startContainer forks the container's init and waits until it has become the command.
 func (s *server) startContainer(spec Container, path string) (*container, error) {
-	s.mu.Lock()
-	known := s.containers[spec.ID]
-	s.mu.Unlock()
-	if known != nil {
-		return nil, fmt.Errorf("container %s has been started already", spec.ID)
-	}
 	c := &container{spec: spec, done: make(chan struct{})}
 	var err error
 	if c.log, err = openLog(spec.Log); err != nil {
@@ -86,9 +80,13 @@ func (s *server) startContainer(spec Container, path string) (*container, error)
 		c.release()
 		return nil, err
 	}
+	if err := writeRecord(spec.Start, Start{At: time.Now().UnixNano()}); err != nil {
+		fmt.Fprintf(os.Stderr, "start of %s: %v\n", spec.ID, err)
+	}
 	s.mu.Lock()
 	s.containers[spec.ID] = c
 	s.mu.Unlock()
+	s.tell(spec.ID)
 	go s.finish(c, ended)
 	return c, nil
 }
@@ -112,7 +110,7 @@ func (s *server) finish(c *container, ended <-chan unix.WaitStatus) {
 	exit := Exit{At: time.Now().UnixNano(), OOM: outOfMemory(c.spec.Cgroups)}
 	exit.Code, exit.Signal = code(status)
 	c.drain()
-	if err := writeExit(c.spec.Exit, exit); err != nil {
+	if err := writeRecord(c.spec.Exit, exit); err != nil {
 		fmt.Fprintf(os.Stderr, "exit of %s: %v\n", c.spec.ID, err)
 	}
 	c.release()

@@ -90,11 +90,24 @@ func (s *server) start(_ *net.UnixConn, r Request, _ []*os.File) (Reply, error) 
 	if err := json.Unmarshal(data, &spec); err != nil {
 		return Reply{}, fmt.Errorf("%s: %w", r.Spec, err)
 	}
+	if _, err := s.find(spec.ID); err == nil {
+		return Reply{}, fmt.Errorf("container %s has been started already", spec.ID)
+	}
 	c, err := s.startContainer(spec, r.Spec)
 	if err != nil {
-		return Reply{}, err
+		return Reply{}, errors.Join(err, neverStarted(spec, err))
 	}
 	return Reply{Pid: c.pid}, nil
+}
+
+// neverStarted keeps the reason for a daemon that may have gone meanwhile.
+func neverStarted(spec Container, why error) error {
+	exit := Exit{Code: 128, At: time.Now().UnixNano(), Error: why.Error()}
+	var start *startError
+	if errors.As(why, &start) {
+		exit.Code = start.Code
+	}
+	return writeRecord(spec.Exit, exit)
 }
 
 func (s *server) signal(_ *net.UnixConn, r Request, _ []*os.File) (Reply, error) {
@@ -136,15 +149,15 @@ func (s *server) dial(conn *net.UnixConn, r Request, _ []*os.File) (Reply, error
 	return Reply{}, Send(conn, Reply{}, f)
 }
 
-// watch tells of containers that end, from now on, until the client goes.
+// watch tells of containers that start and end, from now on, until the client goes.
 func (s *server) watch(conn *net.UnixConn, _ Request, _ []*os.File) (Reply, error) {
-	exits := make(chan string, 64)
+	changes := make(chan string, 64)
 	s.mu.Lock()
-	s.watchers[exits] = struct{}{}
+	s.watchers[changes] = struct{}{}
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		delete(s.watchers, exits)
+		delete(s.watchers, changes)
 		s.mu.Unlock()
 	}()
 	if err := Send(conn, Reply{Pid: os.Getpid()}); err != nil {
@@ -158,8 +171,8 @@ func (s *server) watch(conn *net.UnixConn, _ Request, _ []*os.File) (Reply, erro
 	}()
 	for {
 		select {
-		case id := <-exits:
-			if Send(conn, Reply{Exited: id}) != nil {
+		case id := <-changes:
+			if Send(conn, Reply{Changed: id}) != nil {
 				return Reply{}, nil
 			}
 		case <-gone:
@@ -168,7 +181,7 @@ func (s *server) watch(conn *net.UnixConn, _ Request, _ []*os.File) (Reply, erro
 	}
 }
 
-// tell wakes the watchers. One that does not listen finds out from the exit file.
+// tell wakes the watchers. One that does not listen finds out from the records.
 func (s *server) tell(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,9 +215,9 @@ func (s *server) quit(conn *net.UnixConn, _ Request, _ []*os.File) (Reply, error
 	return Reply{}, nil
 }
 
-// writeExit makes an end durable before anybody hears of it.
-func writeExit(path string, e Exit) error {
-	data, err := json.Marshal(e)
+// writeRecord makes a start or an end durable before anybody hears of it.
+func writeRecord(path string, record any) error {
+	data, err := json.Marshal(record)
 	if err != nil {
 		return err
 	}

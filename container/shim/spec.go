@@ -24,8 +24,9 @@ type Container struct {
 	StdinOnce bool `json:"stdinOnce"`
 	// SysWritable mounts /sys and cgroups writable (privileged containers).
 	SysWritable bool `json:"sysWritable"`
-	// Exit is where the shim writes how it ended.
-	Exit string `json:"exit"`
+	// Start and Exit are where the shim writes that it runs, and how it ended.
+	Start string `json:"start"`
+	Exit  string `json:"exit"`
 }
 
 // Root is the root directory: an overlay of Lower (topmost first) and Upper.
@@ -82,6 +83,12 @@ type Process struct {
 type Rlimit struct {
 	Resource   int `json:"resource"`
 	Soft, Hard uint64
+}
+
+// Start says when a container's command was executed.
+type Start struct {
+	// At is in nanoseconds since 1970.
+	At int64 `json:"at"`
 }
 
 // Exit says how a container ended.

@@ -23,7 +23,7 @@ const (
 	OpAttach = "attach" // Container, Input, Output, Errors; a descriptor for each; replies: one at once, one at the end
 	OpReopen = "reopen" // Container: open its log anew
 	OpDial   = "dial"   // Port; reply: a descriptor connected to it on the pod's loopback
-	OpWatch  = "watch"  // replies: Exited, one for each container that ends
+	OpWatch  = "watch"  // replies: Changed, one for each container that starts or ends
 	OpQuit   = "quit"   // kill what runs and end
 	OpResize = "resize" // on the connection of exec or attach: Width, Height
 )
@@ -47,10 +47,11 @@ type Request struct {
 type Reply struct {
 	Error string `json:"error,omitempty"`
 	// Code goes with an Error about a command that could not be started: 126 or 127.
-	Code   int    `json:"code,omitempty"`
-	Pid    int    `json:"pid,omitempty"`
-	Exit   *Exit  `json:"exit,omitempty"`
-	Exited string `json:"exited,omitempty"`
+	Code int   `json:"code,omitempty"`
+	Pid  int   `json:"pid,omitempty"`
+	Exit *Exit `json:"exit,omitempty"`
+	// Changed is a container whose records have changed.
+	Changed string `json:"changed,omitempty"`
 }
 
 // biggest message; specs of containers go by file.
