@@ -23,6 +23,7 @@ var layers = map[string]int{
 	"assemble":   5,
 	"kinds/*":    4,
 	"scheduler":  4,
+	"garbage":    4,
 	"node":       4,
 	"proxy":      4,
 	"dns":        4,
