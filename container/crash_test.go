@@ -143,7 +143,7 @@ func (r *rig) orphans() []string {
 }
 
 // count is a script that writes numbered lines until it is told to stop, and then a last one.
-const count = `trap 'echo end $i; exit 7' TERM; i=0; while :; do n=0; while [ $n -lt 40 ]; do echo line $i; i=$((i+1)); n=$((n+1)); done; sleep 0.01; done`
+const count = `trap stop=1 TERM; i=0; while [ -z "$stop" ]; do n=0; while [ $n -lt 40 ]; do echo line $i; i=$((i+1)); n=$((n+1)); done; sleep 0.01; done; echo end $i; exit 7`
 
 // numbered checks that lines 0, 1, 2 … are there, each once, then the end, and returns how many there are.
 func numbered(t *testing.T, out string) int {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -69,6 +70,9 @@ func (e *Engine) load() error {
 			continue
 		}
 		s, err := e.loadSandbox(filepath.Join(e.config.StateDir, entry.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it is being made, or removed
+		}
 		if err != nil {
 			e.log.Error("records of a sandbox cannot be read", "pod", entry.Name(), "err", err)
 			continue

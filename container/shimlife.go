@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -98,7 +99,22 @@ func (e *Engine) listen(ctx context.Context, s *sandbox) error {
 func (e *Engine) catchUp(s *sandbox) {
 	for _, c := range e.containersOf(s) {
 		e.refresh(c)
+		if err := e.remakeLog(c); err != nil {
+			e.log.Error("log cannot be reopened", "container", c.ID, "err", err)
+		}
 	}
+}
+
+// remakeLog ends a rotation that a crash cut short: the log was moved away, and the shim not told.
+func (e *Engine) remakeLog(c *container) error {
+	path := c.logPath()
+	if path == "" || c.state() != cri.ContainerState_CONTAINER_RUNNING {
+		return nil
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return e.ReopenContainerLog(context.Background(), c.ID)
 }
 
 // refresh reads a container's records and tells of what is new in them.

@@ -28,17 +28,18 @@ func openLog(path string) (*logFile, error) {
 	return l, l.reopen()
 }
 
-// reopen goes on in a new file at the path, after the old one was moved away.
+// reopen goes on in a new file at the path, after the old one was moved away. Once the new one exists, nothing is
+// written to the old one.
 func (l *logFile) reopen() error {
 	if l.path == "" {
 		return nil
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.file != nil {
 		l.file.Close()
 	}

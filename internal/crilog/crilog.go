@@ -144,6 +144,10 @@ func (r *reader) replaced() (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	// Once there is a new file the old one is complete, but it may have grown since it was looked at.
+	if grown, err := r.grown(); grown || err != nil {
+		return false, err
+	}
 	f, err := os.Open(r.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
