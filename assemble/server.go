@@ -19,6 +19,7 @@ import (
 
 	"dhow/apiserver"
 	"dhow/identity"
+	"dhow/internal/kernel"
 	"dhow/internal/memory"
 	"dhow/kinds/rbac"
 	"dhow/lifecycle"
@@ -29,6 +30,9 @@ import (
 func RunServer(ctx context.Context, c ServerConfig) error {
 	begin := time.Now()
 	if err := c.complete(); err != nil {
+		return err
+	}
+	if err := (kernel.Machine{}).Check(); err != nil {
 		return err
 	}
 	release, err := takeLock(c.Lock)
