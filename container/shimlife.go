@@ -55,16 +55,36 @@ func waitGone(s *sandbox) error {
 func (e *Engine) follow(s *sandbox) {
 	ctx := e.run
 	e.watchers.Go(func() {
-		err := e.listen(ctx, s)
-		if ctx.Err() != nil {
-			return
-		}
-		if s.shimLives() {
+		for {
+			err := e.listen(ctx, s)
+			lives := s.livesOn(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			if !lives {
+				e.shimEnded(s)
+				return
+			}
 			e.log.Error("shim does not answer", "pod", s.ID, "err", err)
-			return
 		}
-		e.shimEnded(s)
 	})
+}
+
+// livesOn waits a second for the end of a shim that has hung up: its connections end before it does.
+func (s *sandbox) livesOn(ctx context.Context) bool {
+	deadline := time.After(time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for s.shimLives() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return true
+		case <-ctx.Done():
+			return true
+		}
+	}
+	return false
 }
 
 // listen takes up the start and the end of each container as the shim tells of them.
