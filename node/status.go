@@ -13,12 +13,17 @@ import (
 	"dhow/api/podspec"
 )
 
-// writeTimeout bounds one report.
+// writeTimeout bounds one write to the API.
 const writeTimeout = 30 * time.Second
+
+// writing is for writes to the API: one that has begun is not cut short by what happens to the pod.
+func writing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+}
 
 // report writes how the pod is, if that is news.
 func (w *worker) report(ctx context.Context, pod *corev1.Pod, o *observed) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout) // a write that has begun is not cut short
+	ctx, cancel := writing(ctx)
 	defer cancel()
 	for {
 		status := w.status(ctx, pod, o)

@@ -128,6 +128,8 @@ func (w *worker) deleteFromAPI(ctx context.Context, pod *corev1.Pod) error {
 	if w.static {
 		return w.endMirror(ctx, pod)
 	}
+	ctx, cancel := writing(ctx)
+	defer cancel()
 	now := int64(0)
 	err := w.node.config.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &w.uid},

@@ -53,7 +53,7 @@ func (r *podProxy) Connect(ctx context.Context, id string, options runtime.Objec
 	if scheme == "" {
 		scheme = "http"
 	}
-	location := &url.URL{Scheme: scheme, Host: host, Path: "/" + strings.TrimPrefix(options.(*corev1.PodProxyOptions).Path, "/")}
+	location := &url.URL{Scheme: scheme, Host: host, Path: rooted(options.(*corev1.PodProxyOptions).Path)}
 	return proxy.NewUpgradeAwareHandler(location, insecure, true, false, proxy.NewErrorResponder(responder)), nil
 }
 
@@ -93,10 +93,18 @@ func (r *nodeProxy) Connect(ctx context.Context, id string, options runtime.Obje
 	if !valid {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("invalid node request %q", id))
 	}
-	path := "/" + strings.TrimPrefix(options.(*corev1.NodeProxyOptions).Path, "/")
+	path := rooted(options.(*corev1.NodeProxyOptions).Path)
 	location, err := r.nodes.url(ctx, name, path, nil)
 	if err != nil {
 		return nil, err
 	}
 	return proxy.NewUpgradeAwareHandler(location, r.nodes.transport, false, false, proxy.NewErrorResponder(responder)), nil
+}
+
+// rooted is a path that begins with a slash; none stays none, so that the proxy redirects to where relative links work.
+func rooted(path string) string {
+	if path == "" {
+		return ""
+	}
+	return "/" + strings.TrimPrefix(path, "/")
 }

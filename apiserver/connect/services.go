@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -63,7 +62,7 @@ func (r *serviceProxy) Connect(ctx context.Context, id string, options runtime.O
 	if scheme == "" {
 		scheme = "http"
 	}
-	location := &url.URL{Scheme: scheme, Host: host, Path: "/" + strings.TrimPrefix(options.(*corev1.ServiceProxyOptions).Path, "/")}
+	location := &url.URL{Scheme: scheme, Host: host, Path: rooted(options.(*corev1.ServiceProxyOptions).Path)}
 	return proxy.NewUpgradeAwareHandler(location, insecure, true, false, proxy.NewErrorResponder(responder)), nil
 }
 
