@@ -40,6 +40,7 @@ type Config struct {
 type Store struct {
 	log       *slog.Logger
 	lock      *os.File
+	fatal     *fatal
 	server    *etcdserver.EtcdServer
 	client    *kubernetes.Client
 	compactor compactor
@@ -75,17 +76,16 @@ func New(c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := markVersion(c.Dir); err != nil {
-		return nil, errors.Join(err, lock.Close())
-	}
-	server, err := etcdserver.NewServer(serverConfig(filepath.Join(c.Dir, "member-data")))
+	fatal := newFatal(c.Log, c.Dir)
+	server, err := openServer(c.Dir, fatal)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open store %s: %w", c.Dir, err), lock.Close())
+		return nil, errors.Join(err, lock.Close())
 	}
 	server.Start()
 	client := v3client.New(server)
+	client.KV = guarded{client.KV, c.Dir}
 	s := &Store{
-		log: c.Log, lock: lock, server: server,
+		log: c.Log, lock: lock, fatal: fatal, server: server,
 		client:    &kubernetes.Client{Client: client},
 		compactor: etcd3.NewCompactor(client, compactEvery, clock.RealClock{}, nil),
 		shared:    map[reflect.Type]*shared{},
@@ -94,8 +94,20 @@ func New(c Config) (*Store, error) {
 	return s, nil
 }
 
+// openServer opens what dir holds. The caller has locked it.
+func openServer(dir string, fatal *fatal) (*etcdserver.EtcdServer, error) {
+	data := filepath.Join(dir, "member-data")
+	if err := roomForNew(dir, data); err != nil {
+		return nil, err
+	}
+	if err := markVersion(dir); err != nil {
+		return nil, err
+	}
+	return fatal.newServer(serverConfig(data, fatal.logger()))
+}
+
 // serverConfig is a single member that elects itself within 100 ms and listens nowhere.
-func serverConfig(dir string) config.ServerConfig {
+func serverConfig(dir string, log *zap.Logger) config.ServerConfig {
 	urls := types.MustNewURLs([]string{"http://127.0.0.1:1"}) // wanted by the library, never opened
 	return config.ServerConfig{
 		Name: "dhow", DataDir: dir, ClientURLs: urls, PeerURLs: urls,
@@ -107,7 +119,7 @@ func serverConfig(dir string) config.ServerConfig {
 		WarningApplyDuration: 100 * time.Millisecond, WarningUnaryRequestDuration: 300 * time.Millisecond,
 		WatchProgressNotifyInterval: 10 * time.Minute, DowngradeCheckTime: time.Hour,
 		AutoCompactionMode: "periodic", CompactHashCheckTime: time.Minute,
-		Logger: zap.NewNop(), ServerFeatureGate: etcdfeatures.NewDefaultServerFeatureGate("dhow", zap.NewNop()),
+		Logger: log, ServerFeatureGate: etcdfeatures.NewDefaultServerFeatureGate("dhow", log),
 		V2Deprecation: config.V2DeprDefault, Metrics: "basic", BackendFreelistType: bolt.FreelistMapType,
 	}
 }
@@ -118,6 +130,8 @@ func (s *Store) Ready(ctx context.Context) error {
 	case <-s.server.ReadyNotify():
 	case <-s.server.StopNotify():
 		return errors.New("etcd stopped while it started")
+	case <-s.fatal.done:
+		return s.fatal.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -136,16 +150,22 @@ func (s *Store) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		s.Close()
 		return nil
+	case <-s.fatal.done:
+		s.Close()
+		return s.fatal.err
 	case <-s.server.StopNotify():
 		s.Close()
 		return errors.New("etcd stopped by itself")
 	}
 }
 
-// Close ends the member and gives the directory free.
+// Close ends the member and gives the directory free. A member that cannot go on cannot end either: only the end
+// of the process gives its files free.
 func (s *Store) Close() {
-	s.compactor.Stop()
-	s.server.Stop()
+	if s.fatal.failed() == nil {
+		s.compactor.Stop()
+		s.server.Stop()
+	}
 	if err := s.lock.Close(); err != nil {
 		s.log.Debug("close lock", "err", err)
 	}
