@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"time"
 
+	restful "github.com/emicklei/go-restful/v3"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -20,7 +23,9 @@ import (
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
 	"k8s.io/apiserver/pkg/util/compatibility"
 	basecompatibility "k8s.io/component-base/compatibility"
+	"k8s.io/component-base/version"
 
+	"dhow/apiserver/openapi"
 	"dhow/apiserver/review"
 	"dhow/store"
 )
@@ -57,6 +62,13 @@ func (s *Server) build() error {
 	if err := i.install(s.config.Kinds); err != nil {
 		return err
 	}
+	openapi.New(openapi.Config{
+		BuiltIn: []*restful.Container{server.Handler.GoRestfulContainer, behind.Handler.GoRestfulContainer},
+		Custom: func() ([]*apiextensionsv1.CustomResourceDefinition, error) {
+			return s.definitions.List(labels.Everything())
+		},
+		Version: version.Get().GitVersion, Log: s.config.Log,
+	}).Install(server.Handler.NonGoRestfulMux)
 	s.serveKeys(server.Handler.NonGoRestfulMux)
 	s.generic = server
 	return nil

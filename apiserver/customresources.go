@@ -18,13 +18,14 @@ import (
 )
 
 // customResources serves CustomResourceDefinitions and the objects that they define, by the library's server.
-func (s *Server) customResources(base *genericapiserver.Config) (genericapiserver.DelegationTarget, error) {
+func (s *Server) customResources(base *genericapiserver.Config) (*genericapiserver.GenericAPIServer, error) {
 	c := ownConfig(base)
 	c.Serializer = apiextensions.Codecs
 	c.MergedResourceConfig = apiextensions.DefaultAPIResourceConfigSource()
 	namer := openapi.NewDefinitionNamer(apiextensions.Scheme, clientscheme.Scheme)
 	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(apiextensionsopenapi.GetOpenAPIDefinitions, namer)
 	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(apiextensionsopenapi.GetOpenAPIDefinitions, namer)
+	c.SkipOpenAPIInstallation = true // ours knows these as well
 	options := store.Options{Store: s.config.Store, Tracker: c.StorageObjectCountTracker}
 	definitions, objects := options, options
 	definitions.Codec = func(schema.GroupResource) runtime.Codec {
@@ -45,5 +46,6 @@ func (s *Server) customResources(base *genericapiserver.Config) (genericapiserve
 	if err != nil {
 		return nil, err
 	}
+	s.definitions = server.Informers.Apiextensions().V1().CustomResourceDefinitions().Lister()
 	return server.GenericAPIServer, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 
+	apiextensionslisters "k8s.io/apiextensions-apiserver/pkg/client/listers/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -56,8 +57,10 @@ type Server struct {
 	transport *transport
 	informers *store.Factory
 	reviews   review.Config
-	generic   *genericapiserver.GenericAPIServer
-	ready     chan struct{}
+	// definitions are those of custom resources.
+	definitions apiextensionslisters.CustomResourceDefinitionLister
+	generic     *genericapiserver.GenericAPIServer
+	ready       chan struct{}
 }
 
 // New builds the server on the store; it serves nothing until Run.
