@@ -2,12 +2,13 @@ package node
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -19,14 +20,16 @@ func TaintEviction() controller.Controller {
 	return controller.Controller{
 		Name: "taint-eviction-controller",
 		Reads: []controller.Read{
-			{Object: &corev1.Pod{}, Keys: boundPod},
+			{Object: &corev1.Pod{}, Keys: placedPod},
 			{Object: &corev1.Node{}, Keys: podsOnTainted},
 		},
 		Writes: []controller.Write{
 			{Resources: []string{"pods"}, Verbs: []string{"delete"}},
 			{Resources: []string{"pods/status"}, Verbs: []string{"update"}},
 		},
-		New: func(env controller.Env) controller.Reconciler { return &taintEviction{env} },
+		New: func(env controller.Env) controller.Reconciler {
+			return &taintEviction{env: env, since: map[types.NamespacedName]sighting{}}
+		},
 	}
 }
 
@@ -34,30 +37,34 @@ func keyOf(pod *corev1.Pod) types.NamespacedName {
 	return types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
 }
 
-// boundPod is a pod that has just got its node; later changes of it change nothing here.
-func boundPod(_ controller.Env, obj, old runtime.Object) []types.NamespacedName {
+// placedPod is a pod that has come to its node or left it, or tolerates other things than before.
+func placedPod(_ controller.Env, obj, old runtime.Object) []types.NamespacedName {
 	pod := obj.(*corev1.Pod)
-	if before, ok := old.(*corev1.Pod); pod.Spec.NodeName == "" || ok && before.Spec.NodeName != "" {
+	before, changed := old.(*corev1.Pod)
+	if pod.Spec.NodeName == "" || changed && before.Spec.NodeName == pod.Spec.NodeName &&
+		len(before.Spec.Tolerations) == len(pod.Spec.Tolerations) { // they can only be added
 		return nil
 	}
 	return []types.NamespacedName{keyOf(pod)}
 }
 
+// podsOnTainted are the pods of a node whose evicting taints have changed.
 func podsOnTainted(env controller.Env, obj, old runtime.Object) []types.NamespacedName {
 	node := obj.(*corev1.Node)
-	before, changed := old.(*corev1.Node)
-	if len(executing(node)) == 0 || changed && len(executing(before)) == len(executing(node)) {
+	now, then := executing(node), []corev1.Taint(nil)
+	if before, changed := old.(*corev1.Node); changed {
+		then = executing(before)
+	}
+	if apiequality.Semantic.DeepEqual(now, then) {
 		return nil
 	}
-	pods, err := env.Informers.Core().V1().Pods().Lister().List(labels.Everything())
+	pods, err := podsOn(env, node.Name)
 	if err != nil {
 		return nil
 	}
 	var keys []types.NamespacedName
 	for _, pod := range pods {
-		if pod.Spec.NodeName == node.Name {
-			keys = append(keys, keyOf(pod))
-		}
+		keys = append(keys, keyOf(pod))
 	}
 	return keys
 }
@@ -72,27 +79,67 @@ func executing(node *corev1.Node) []corev1.Taint {
 	return taints
 }
 
-type taintEviction struct{ env controller.Env }
+// sighting is when a pod was first seen on a tainted node: taints need not say since when they are.
+type sighting struct {
+	uid types.UID
+	at  time.Time
+}
+
+type taintEviction struct {
+	env controller.Env
+
+	mu    sync.Mutex
+	since map[types.NamespacedName]sighting
+}
 
 // Reconcile implements controller.Reconciler.
 func (e *taintEviction) Reconcile(ctx context.Context, key types.NamespacedName) (controller.Result, error) {
 	core := e.env.Informers.Core().V1()
 	pod, err := core.Pods().Lister().Pods(key.Namespace).Get(key.Name)
 	if err != nil || pod.DeletionTimestamp != nil || pod.Spec.NodeName == "" {
+		e.forget(key)
 		return controller.Result{}, ignoreNotFound(err)
 	}
 	node, err := core.Nodes().Lister().Get(pod.Spec.NodeName)
 	if err != nil {
+		e.forget(key)
 		return controller.Result{}, ignoreNotFound(err)
 	}
-	at, evicted := evictionTime(pod, executing(node), e.env.Now())
-	if !evicted {
+	now, taints := e.env.Now(), executing(node)
+	if len(taints) == 0 {
+		if e.forget(key) {
+			e.env.Event(pod, corev1.EventTypeNormal, "TaintManagerEviction", "Cancelling deletion of Pod "+key.String())
+		}
 		return controller.Result{}, nil
 	}
-	if left := at.Sub(e.env.Now()); left > 0 {
+	at, evicted := evictionTime(pod, taints, e.firstSeen(key, pod, now))
+	if !evicted {
+		e.forget(key)
+		return controller.Result{}, nil
+	}
+	if left := at.Sub(now); left > 0 {
 		return controller.Result{After: left}, nil
 	}
 	return controller.Result{}, e.evict(ctx, pod)
+}
+
+func (e *taintEviction) firstSeen(key types.NamespacedName, pod *corev1.Pod, now time.Time) time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s, known := e.since[key]
+	if !known || s.uid != pod.UID {
+		s = sighting{pod.UID, now}
+		e.since[key] = s
+	}
+	return s.at
+}
+
+func (e *taintEviction) forget(key types.NamespacedName) (known bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, known = e.since[key]
+	delete(e.since, key)
+	return known
 }
 
 func ignoreNotFound(err error) error {
@@ -103,10 +150,10 @@ func ignoreNotFound(err error) error {
 }
 
 // evictionTime is when a pod has to leave: when its shortest toleration of a taint ends, now if it does not tolerate
-// one; never if it tolerates all for ever.
-func evictionTime(pod *corev1.Pod, taints []corev1.Taint, now time.Time) (at time.Time, evicted bool) {
+// one; never if it tolerates all for ever. seen stands for the time of taints that have none.
+func evictionTime(pod *corev1.Pod, taints []corev1.Taint, seen time.Time) (at time.Time, evicted bool) {
 	for _, taint := range taints {
-		until, ends := toleratedUntil(pod, taint, now)
+		until, ends := toleratedUntil(pod, taint, seen)
 		if ends && (!evicted || until.Before(at)) {
 			at, evicted = until, true
 		}
@@ -114,12 +161,12 @@ func evictionTime(pod *corev1.Pod, taints []corev1.Taint, now time.Time) (at tim
 	return at, evicted
 }
 
-func toleratedUntil(pod *corev1.Pod, taint corev1.Taint, now time.Time) (until time.Time, ends bool) {
-	since := now
-	if taint.TimeAdded != nil {
+func toleratedUntil(pod *corev1.Pod, taint corev1.Taint, seen time.Time) (until time.Time, ends bool) {
+	since := seen
+	if taint.TimeAdded != nil && taint.TimeAdded.Time.Before(seen) {
 		since = taint.TimeAdded.Time
 	}
-	until, ends = now, true
+	until, ends = since, true
 	for _, t := range pod.Spec.Tolerations {
 		if !tolerates(t, taint) {
 			continue
@@ -151,13 +198,27 @@ func tolerates(t corev1.Toleration, taint corev1.Taint) bool {
 func (e *taintEviction) evict(ctx context.Context, pod *corev1.Pod) error {
 	pods := e.env.Client.CoreV1().Pods(pod.Namespace)
 	e.env.Event(pod, corev1.EventTypeNormal, "TaintManagerEviction", "Marking for deletion Pod "+pod.Namespace+"/"+pod.Name)
-	marked := pod.DeepCopy()
-	marked.Status.Conditions = append(marked.Status.Conditions, corev1.PodCondition{
-		Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "DeletionByTaintManager",
-		Message: "Taint manager: deleting due to NoExecute taint", LastTransitionTime: metav1.NewTime(e.env.Now()),
-	})
+	marked := disrupted(pod, e.env.Now())
 	if _, err := pods.UpdateStatus(ctx, marked, metav1.UpdateOptions{}); err != nil {
 		return ignoreNotFound(err)
 	}
 	return ignoreNotFound(pods.Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}}))
+}
+
+// disrupted is the pod with the reason why it is about to be deleted.
+func disrupted(pod *corev1.Pod, now time.Time) *corev1.Pod {
+	pod = pod.DeepCopy()
+	because := corev1.PodCondition{
+		Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "DeletionByTaintManager",
+		Message: "Taint manager: deleting due to NoExecute taint", LastTransitionTime: metav1.NewTime(now),
+		ObservedGeneration: pod.Generation,
+	}
+	for i := range pod.Status.Conditions {
+		if pod.Status.Conditions[i].Type == because.Type {
+			pod.Status.Conditions[i] = because
+			return pod
+		}
+	}
+	pod.Status.Conditions = append(pod.Status.Conditions, because)
+	return pod
 }

@@ -17,19 +17,13 @@ import (
 	"dhow/controller"
 )
 
-// silence is how long a node may not be heard of before it counts as lost (upstream's node-monitor-grace-period).
-const silence = 50 * time.Second
-
-// lookEvery is how often a node's sign of life is looked at.
-const lookEvery = 10 * time.Second
-
 // Lifecycle follows nodes by their Leases: it says which are lost, taints nodes by their conditions, and marks the
 // pods of lost nodes as not ready.
 func Lifecycle() controller.Controller {
 	return controller.Controller{
 		Name: "node-controller",
 		Reads: []controller.Read{
-			{Object: &corev1.Node{}},
+			{Object: &corev1.Node{}, Keys: nodesInView},
 			{Object: &coordinationv1.Lease{}, Keys: nodeOfLease},
 			{Object: &corev1.Pod{}, Keys: func(controller.Env, runtime.Object, runtime.Object) []types.NamespacedName { return nil }},
 		},
@@ -43,12 +37,29 @@ func Lifecycle() controller.Controller {
 	}
 }
 
-func nodeOfLease(_ controller.Env, obj, old runtime.Object) []types.NamespacedName {
+// nodesInView is the node; when it becomes ready or ceases to be, also those that are not ready, since what is done
+// about them depends on how many are well.
+func nodesInView(env controller.Env, obj, old runtime.Object) []types.NamespacedName {
+	node := obj.(*corev1.Node)
+	keys := []types.NamespacedName{{Name: node.Name}}
+	if before, ok := old.(*corev1.Node); ok && isReady(before) == isReady(node) {
+		return keys
+	}
+	nodes, err := env.Informers.Core().V1().Nodes().Lister().List(labels.Everything())
+	if err != nil {
+		return keys
+	}
+	for _, other := range nodes {
+		if other.Name != node.Name && !isReady(other) {
+			keys = append(keys, types.NamespacedName{Name: other.Name})
+		}
+	}
+	return keys
+}
+
+func nodeOfLease(_ controller.Env, obj, _ runtime.Object) []types.NamespacedName {
 	lease := obj.(*coordinationv1.Lease)
 	if lease.Namespace != corev1.NamespaceNodeLease {
-		return nil
-	}
-	if old != nil { // a beat is noted when the node is next due
 		return nil
 	}
 	return []types.NamespacedName{{Name: lease.Name}}
@@ -56,8 +67,9 @@ func nodeOfLease(_ controller.Env, obj, old runtime.Object) []types.NamespacedNa
 
 // heartbeat is the last sign of life and when it was seen here, so that clocks need not agree.
 type heartbeat struct {
-	sign string
-	seen time.Time
+	sign   string
+	seen   time.Time
+	marked bool // its pods have been marked since it ceased to be ready
 }
 
 type lifecycle struct {
@@ -69,7 +81,8 @@ type lifecycle struct {
 
 // Reconcile implements controller.Reconciler.
 func (l *lifecycle) Reconcile(ctx context.Context, key types.NamespacedName) (controller.Result, error) {
-	node, err := l.env.Informers.Core().V1().Nodes().Lister().Get(key.Name)
+	lister := l.env.Informers.Core().V1().Nodes().Lister()
+	node, err := lister.Get(key.Name)
 	if apierrors.IsNotFound(err) {
 		l.forget(key.Name)
 		return controller.Result{}, nil
@@ -78,22 +91,46 @@ func (l *lifecycle) Reconcile(ctx context.Context, key types.NamespacedName) (co
 		return controller.Result{}, err
 	}
 	now := l.env.Now()
-	left := l.lastHeard(node, now).Add(silence).Sub(now)
+	beat := l.listen(node, now)
+	left := beat.seen.Add(grace(node)).Sub(now)
 	want := node
 	if left <= 0 {
 		want = lost(node, now)
 	}
-	want, err = l.writeStatus(ctx, node, want)
+	all, err := lister.List(labels.Everything())
 	if err != nil {
 		return controller.Result{}, err
 	}
-	if err := l.writeTaints(ctx, want, now); err != nil {
+	if err := l.write(ctx, node, want, taintsFor(want, disruptionOf(want, all), now)); err != nil {
 		return controller.Result{}, err
 	}
-	if !isReady(want) {
-		err = l.unreadyPods(ctx, key.Name)
+	if err := l.markPods(ctx, want, beat); err != nil {
+		return controller.Result{}, err
 	}
-	return controller.Result{After: lookEvery}, err
+	return controller.Result{After: max(left, 0)}, nil
+}
+
+// listen notes when the node's newest sign of life was seen: its Lease, or its status.
+func (l *lifecycle) listen(node *corev1.Node, now time.Time) heartbeat {
+	sign := ""
+	lease, err := l.env.Informers.Coordination().V1().Leases().Lister().Leases(corev1.NamespaceNodeLease).Get(node.Name)
+	if err == nil && lease.Spec.RenewTime != nil {
+		sign = lease.Spec.RenewTime.String()
+	}
+	if i := condition(node, corev1.NodeReady); i >= 0 && node.Status.Conditions[i].Status != corev1.ConditionUnknown {
+		sign += node.Status.Conditions[i].LastHeartbeatTime.String()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	beat, known := l.heard[node.Name]
+	if !known || beat.sign != sign {
+		beat.sign, beat.seen = sign, now
+		l.heard[node.Name] = beat
+	}
+	if !known {
+		l.env.Event(node, corev1.EventTypeNormal, "RegisteredNode", "Node "+node.Name+" event: Registered Node "+node.Name+" in Controller")
+	}
+	return beat
 }
 
 func (l *lifecycle) forget(name string) {
@@ -102,112 +139,80 @@ func (l *lifecycle) forget(name string) {
 	delete(l.heard, name)
 }
 
-// lastHeard is when the node's newest sign of life was seen: its Lease, or its status.
-func (l *lifecycle) lastHeard(node *corev1.Node, now time.Time) time.Time {
-	sign := ""
-	lease, err := l.env.Informers.Coordination().V1().Leases().Lister().Leases(corev1.NamespaceNodeLease).Get(node.Name)
-	if err == nil && lease.Spec.RenewTime != nil {
-		sign = lease.Spec.RenewTime.String()
+// write changes the node from what it is to what it should be.
+func (l *lifecycle) write(ctx context.Context, have, want *corev1.Node, taints []corev1.Taint) error {
+	nodes := l.env.Client.CoreV1().Nodes()
+	if !apiequality.Semantic.DeepEqual(have.Status, want.Status) {
+		written, err := nodes.UpdateStatus(ctx, want, metav1.UpdateOptions{})
+		if err != nil {
+			return ignoreNotFound(err)
+		}
+		if isReady(have) {
+			l.env.Event(have, corev1.EventTypeNormal, "NodeNotReady", "Node "+have.Name+" status is now: NodeNotReady")
+		}
+		want = written
 	}
-	if i := condition(node, corev1.NodeReady); i >= 0 && node.Status.Conditions[i].Reason != unknownReason {
-		sign += node.Status.Conditions[i].LastHeartbeatTime.String()
+	if apiequality.Semantic.DeepEqual(taints, want.Spec.Taints) {
+		return nil
+	}
+	want = want.DeepCopy()
+	want.Spec.Taints = taints
+	_, err := nodes.Update(ctx, want, metav1.UpdateOptions{})
+	return ignoreNotFound(err)
+}
+
+// markPods takes the pods of a node out of service, once when it ceases to be ready. A node that lives puts them back.
+func (l *lifecycle) markPods(ctx context.Context, node *corev1.Node, beat heartbeat) error {
+	ready := isReady(node)
+	if beat.marked != ready {
+		return nil
+	}
+	if !ready {
+		if err := l.unreadyPods(ctx, node.Name); err != nil {
+			return err
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if h, known := l.heard[node.Name]; !known || h.sign != sign {
-		l.heard[node.Name] = heartbeat{sign, now}
-	}
-	return l.heard[node.Name].seen
+	beat = l.heard[node.Name]
+	beat.marked = !ready
+	l.heard[node.Name] = beat
+	return nil
 }
 
-const (
-	unknownReason = "NodeStatusUnknown"
-	neverReason   = "NodeStatusNeverUpdated"
-)
-
-// lost says of a node that nothing is known of it any more.
-func lost(node *corev1.Node, now time.Time) *corev1.Node {
-	node = node.DeepCopy()
-	for _, kind := range []corev1.NodeConditionType{corev1.NodeReady, corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure} {
-		i := condition(node, kind)
-		if i < 0 {
-			node.Status.Conditions = append(node.Status.Conditions, corev1.NodeCondition{
-				Type: kind, Status: corev1.ConditionUnknown, Reason: neverReason, Message: "Kubelet never posted node status.",
-				LastHeartbeatTime: node.CreationTimestamp, LastTransitionTime: metav1.NewTime(now),
-			})
-			continue
-		}
-		if c := &node.Status.Conditions[i]; c.Status != corev1.ConditionUnknown {
-			c.Status, c.Reason, c.Message = corev1.ConditionUnknown, unknownReason, "Kubelet stopped posting node status."
-			c.LastTransitionTime = metav1.NewTime(now)
-		}
-	}
-	return node
-}
-
-func condition(node *corev1.Node, kind corev1.NodeConditionType) int {
-	for i := range node.Status.Conditions {
-		if node.Status.Conditions[i].Type == kind {
-			return i
-		}
-	}
-	return -1
-}
-
-func isReady(node *corev1.Node) bool {
-	i := condition(node, corev1.NodeReady)
-	return i >= 0 && node.Status.Conditions[i].Status == corev1.ConditionTrue
-}
-
-func (l *lifecycle) writeStatus(ctx context.Context, have, want *corev1.Node) (*corev1.Node, error) {
-	if apiequality.Semantic.DeepEqual(have.Status, want.Status) {
-		return have, nil
-	}
-	l.env.Event(want, corev1.EventTypeNormal, "NodeNotReady", "Node "+want.Name+" status is now: NodeNotReady")
-	return l.env.Client.CoreV1().Nodes().UpdateStatus(ctx, want, metav1.UpdateOptions{})
-}
-
-func (l *lifecycle) writeTaints(ctx context.Context, node *corev1.Node, now time.Time) error {
-	taints := taintsFor(node, now)
-	if apiequality.Semantic.DeepEqual(taints, node.Spec.Taints) {
-		return nil
-	}
-	node = node.DeepCopy()
-	node.Spec.Taints = taints
-	_, err := l.env.Client.CoreV1().Nodes().Update(ctx, node, metav1.UpdateOptions{})
-	return err
-}
-
-// unreadyPods takes the pods of a node that is not ready out of service.
 func (l *lifecycle) unreadyPods(ctx context.Context, name string) error {
-	pods, err := l.env.Informers.Core().V1().Pods().Lister().List(labels.Everything())
+	pods, err := podsOn(l.env, name)
 	if err != nil {
 		return err
 	}
 	for _, pod := range pods {
-		if pod.Spec.NodeName != name {
-			continue
-		}
 		unready, changed := unreadyPod(pod, l.env.Now())
 		if !changed {
 			continue
 		}
 		_, err := l.env.Client.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, unready, metav1.UpdateOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
 			return err
 		}
+		l.env.Event(pod, corev1.EventTypeWarning, "NodeNotReady", "Node is not ready")
 	}
 	return nil
 }
 
-func unreadyPod(pod *corev1.Pod, now time.Time) (*corev1.Pod, bool) {
-	for i := range pod.Status.Conditions {
-		if c := pod.Status.Conditions[i]; c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
-			pod = pod.DeepCopy()
-			pod.Status.Conditions[i].Status, pod.Status.Conditions[i].Reason = corev1.ConditionFalse, "NodeNotReady"
-			pod.Status.Conditions[i].LastTransitionTime = metav1.NewTime(now)
-			return pod, true
+// podsOn are those bound to a node.
+func podsOn(env controller.Env, node string) ([]*corev1.Pod, error) {
+	all, err := env.Informers.Core().V1().Pods().Lister().List(labels.Everything())
+	if err != nil {
+		return nil, err
+	}
+	var pods []*corev1.Pod
+	for _, pod := range all {
+		if pod.Spec.NodeName == node {
+			pods = append(pods, pod)
 		}
 	}
-	return pod, false
+	return pods, nil
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,27 +22,32 @@ var conditionTaints = []struct {
 	{corev1.TaintNodeNetworkUnavailable, corev1.NodeNetworkUnavailable, corev1.ConditionTrue},
 }
 
-// taintsFor are a node's own taints and those that its state asks for. Taints that stay keep their time.
-func taintsFor(node *corev1.Node, now time.Time) []corev1.Taint {
-	wanted := stateTaints(node)
+// taintsFor are a node's own taints and those that its state asks for. Taints that stay keep their place and time.
+func taintsFor(node *corev1.Node, d disruption, now time.Time) []corev1.Taint {
+	wanted := mayEvict(stateTaints(node), node.Spec.Taints, d)
 	var taints []corev1.Taint
 	for _, t := range node.Spec.Taints {
-		if !isStateTaint(t) {
+		if !isStateTaint(t) || find(wanted, t) != nil {
 			taints = append(taints, t)
 		}
 	}
 	for _, want := range wanted {
-		have := find(node.Spec.Taints, want)
-		switch {
-		case have != nil:
-			want = *have
-		case want.Effect == corev1.TaintEffectNoExecute:
+		if find(taints, want) == nil {
 			at := metav1.NewTime(now)
 			want.TimeAdded = &at
+			taints = append(taints, want)
 		}
-		taints = append(taints, want)
 	}
 	return taints
+}
+
+// mayEvict leaves out the taints that would evict pods, where so many nodes are not ready that none should be.
+func mayEvict(wanted, have []corev1.Taint, d disruption) []corev1.Taint {
+	evicting := slices.ContainsFunc(have, func(t corev1.Taint) bool { return t.Effect == corev1.TaintEffectNoExecute && isStateTaint(t) })
+	if d == someWell || d == mostLost && evicting {
+		return wanted
+	}
+	return slices.DeleteFunc(wanted, func(t corev1.Taint) bool { return t.Effect == corev1.TaintEffectNoExecute })
 }
 
 func stateTaints(node *corev1.Node) []corev1.Taint {
