@@ -18,7 +18,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/reference"
 	"k8s.io/client-go/util/workqueue"
+
+	"dhow/internal/eventlog"
 )
 
 // Config of a Manager.
@@ -101,7 +104,7 @@ type loop struct {
 	queue      workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	synced     []cache.InformerSynced
 	reconciler Reconciler
-	events     *recorder
+	events     *eventlog.Recorder
 	first      cache.SharedIndexInformer
 }
 
@@ -113,9 +116,9 @@ func newLoop(c Config, declared Controller) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{Controller: declared, log: c.Log.With("controller", declared.Name), events: newRecorder(client, declared.Name, c.Now)}
+	l := &loop{Controller: declared, log: c.Log.With("controller", declared.Name), events: eventlog.New(eventlog.Config{Client: client, Component: declared.Name, Now: c.Now, Log: c.Log})}
 	l.queue = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](firstDelay, mostDelay))
-	l.env = Env{Client: client, Informers: c.Informers, Now: c.Now, Event: l.events.record}
+	l.env = Env{Client: client, Informers: c.Informers, Now: c.Now, Event: l.record}
 	for i, read := range declared.Reads {
 		informer, err := informerOf(c.Informers, read.Object)
 		if err != nil {
@@ -185,12 +188,21 @@ func (l *loop) handler(read Read) cache.ResourceEventHandler {
 	}
 }
 
+// record implements Env.Event.
+func (l *loop) record(obj runtime.Object, kind, reason, message string) {
+	ref, err := reference.GetReference(scheme.Scheme, obj)
+	if err != nil {
+		return // not an object of the API
+	}
+	l.events.Record(*ref, kind, reason, message)
+}
+
 const defaultWorkers = 4
 
 func (l *loop) run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	running.Go(func() { l.events.run(ctx, l.log) })
+	running.Go(func() { l.events.Run(ctx) })
 	workers := l.Workers
 	if workers == 0 {
 		workers = defaultWorkers

@@ -21,6 +21,7 @@ import (
 
 	"dhow/container"
 	"dhow/image"
+	"dhow/internal/eventlog"
 )
 
 // Config of a Node.
@@ -58,7 +59,7 @@ type Config struct {
 type Node struct {
 	config      Config
 	log         *slog.Logger
-	events      *recorder
+	events      recorder
 	tokens      tokenCache
 	allocatable corev1.ResourceList
 	pods        corelisters.PodLister
@@ -92,7 +93,7 @@ func New(c Config) (*Node, error) {
 	}
 	core := c.Informers.Core().V1()
 	n := &Node{
-		config: c, log: c.Log, events: newRecorder(c.Client, c.Name, c.Log), workers: map[types.UID]*worker{}, tokens: tokenCache{held: map[tokenKey]heldToken{}},
+		config: c, log: c.Log, events: recorder{eventlog.New(eventlog.Config{Client: c.Client, Component: "kubelet", Host: c.Name, Log: c.Log})}, workers: map[types.UID]*worker{}, tokens: tokenCache{held: map[tokenKey]heldToken{}},
 		pods: core.Pods().Lister(), services: core.Services().Lister(), configMaps: core.ConfigMaps().Lister(),
 		secrets: core.Secrets().Lister(), nodes: core.Nodes().Lister(), classes: c.Informers.Node().V1().RuntimeClasses().Lister(),
 		podEvents: core.Pods().Informer(), changed: make(chan struct{}, 1), ready: make(chan struct{}),
@@ -115,7 +116,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), n.synced...) {
 		return nil
 	}
-	n.running.Go(func() { n.events.run(ctx) })
+	n.running.Go(func() { n.events.Run(ctx) })
 	n.running.Go(func() { n.renewLease(ctx) })
 	n.running.Go(func() { n.watchRuntime(ctx) })
 	n.running.Go(func() { n.watchFiles(ctx) })
