@@ -22,15 +22,22 @@ import (
 	"dhow/kinds/node"
 	"dhow/kinds/pod"
 	"dhow/kinds/replicaset"
+	"dhow/kinds/secret"
+	"dhow/kinds/serviceaccount"
 )
 
 // collect runs a collector on a server.
 func collect(t *testing.T) *apiservertest.Cluster {
 	t.Helper()
-	c := apiservertest.Start(t, []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), pod.Kind(pod.Config{}),
-		configmap.Kind(), deployment.Kind(), replicaset.Kind(), event.Kind()}, nil)
+	c := serve(t)
 	run(t, c)
 	return c
+}
+
+func serve(t *testing.T) *apiservertest.Cluster {
+	t.Helper()
+	return apiservertest.Start(t, []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), pod.Kind(pod.Config{}), secret.Kind(),
+		serviceaccount.Kind(serviceaccount.Config{}), configmap.Kind(), deployment.Kind(), replicaset.Kind(), event.Kind()}, nil)
 }
 
 func run(t *testing.T, c *apiservertest.Cluster) {
@@ -124,7 +131,7 @@ func TestAnotherObjectOfTheOwnersNameDoesNotOwn(t *testing.T) {
 }
 
 func TestWhatWasLeftWhileNobodyCollectedIsDeleted(t *testing.T) {
-	c := apiservertest.Start(t, []apiserver.Kind{namespace.Kind(), configmap.Kind(), event.Kind()}, nil)
+	c := serve(t)
 	root := configMap(t, c, "default", "root")
 	configMap(t, c, "default", "child", owner(root))
 	erase(t, c, "root", metav1.DeletePropagationBackground)
