@@ -1,0 +1,142 @@
+package crilog
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const sample = `2026-01-01T00:00:01Z stdout F one
+2026-01-01T00:00:02Z stderr F two
+2026-01-01T00:00:03Z stdout P thr
+2026-01-01T00:00:03Z stdout F ee
+2026-01-01T00:00:04Z stdout F four
+`
+
+func logFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "0.log")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func read(t *testing.T, path string, o Options) (out, errs string) {
+	t.Helper()
+	var a, b bytes.Buffer
+	if err := Read(context.Background(), path, o, &a, &b); err != nil {
+		t.Fatal(err)
+	}
+	return a.String(), b.String()
+}
+
+func TestLinesComeByStreamAndWhole(t *testing.T) {
+	out, errs := read(t, logFile(t, sample), All())
+	if out != "one\nthree\nfour\n" || errs != "two\n" {
+		t.Errorf("stdout %q, stderr %q", out, errs)
+	}
+}
+
+func TestOptionsChooseWhatIsRead(t *testing.T) {
+	path := logFile(t, sample)
+	for name, c := range map[string]struct {
+		change func(*Options)
+		want   string
+	}{
+		"tail":       {func(o *Options) { o.Tail = 1 }, "four\n"},
+		"tail none":  {func(o *Options) { o.Tail = 0 }, ""},
+		"tail more":  {func(o *Options) { o.Tail = 100 }, "one\nthree\nfour\n"},
+		"since":      {func(o *Options) { o.Since = time.Date(2026, 1, 1, 0, 0, 4, 0, time.UTC) }, "four\n"},
+		"limit":      {func(o *Options) { o.Limit = 10 }, "one\nth"},
+		"timestamps": {func(o *Options) { o.Timestamps, o.Tail = true, 3 }, "2026-01-01T00:00:03Z three\n2026-01-01T00:00:04Z four\n"},
+	} {
+		o := All()
+		c.change(&o)
+		if out, _ := read(t, path, o); out != c.want {
+			t.Errorf("%s: %q, want %q", name, out, c.want)
+		}
+	}
+}
+
+func TestALineCutOffByACrashIsLeftOut(t *testing.T) {
+	if out, _ := read(t, logFile(t, sample+"2026-01-01T00"), All()); !strings.HasSuffix(out, "four\n") {
+		t.Errorf("stdout %q", out)
+	}
+}
+
+// safeBuffer is read while it is written.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func TestFollowingGoesOnThroughRotationUntilTheEnd(t *testing.T) {
+	path := logFile(t, "2026-01-01T00:00:01Z stdout F one\n")
+	var out safeBuffer
+	alive := make(chan struct{})
+	o := All()
+	o.Follow = true
+	o.Alive = func() bool {
+		select {
+		case <-alive:
+			return false
+		default:
+			return true
+		}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- Read(context.Background(), path, o, &out, &out) }()
+	waitFor(t, &out, "one\n")
+	old, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.WriteString("2026-01-01T00:00:02Z stdout F two\n"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, &out, "one\ntwo\n")
+	if err := os.WriteFile(path, []byte("2026-01-01T00:00:03Z stdout F three\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, &out, "one\ntwo\nthree\n")
+	close(alive)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func waitFor(t *testing.T, out *safeBuffer, want string) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for out.String() != want {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("read %q, want %q", out.String(), want)
+		}
+	}
+}
