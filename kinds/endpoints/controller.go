@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
 	"dhow/api/backends"
 	"dhow/controller"
@@ -61,13 +62,14 @@ func (r *reconciler) Reconcile(ctx context.Context, key types.NamespacedName) (c
 	return controller.Result{}, r.write(ctx, have, plan(service, pods))
 }
 
-// remove deletes the Endpoints of a Service that is gone.
+// remove deletes the Endpoints of a Service that is gone, whoever wrote them. Those in which an old client elects its
+// leader never had a Service.
 func (r *reconciler) remove(ctx context.Context, key types.NamespacedName) error {
 	have, err := r.env.Informers.Core().V1().Endpoints().Lister().Endpoints(key.Namespace).Get(key.Name)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
-	if err != nil || have.Labels[managedByLabel] != managedBy {
+	if _, elects := have.GetAnnotations()[resourcelock.LeaderElectionRecordAnnotationKey]; err != nil || elects {
 		return err
 	}
 	err = r.env.Client.CoreV1().Endpoints(key.Namespace).Delete(ctx, key.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &have.UID}})

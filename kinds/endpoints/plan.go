@@ -2,7 +2,6 @@ package endpoints
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -22,55 +21,64 @@ const (
 // mostAddresses is how many an Endpoints object lists; EndpointSlices list all.
 const mostAddresses = 1000
 
-// plan lists a Service's pods of the primary IP family, those with the same ports together.
+// plan lists a Service's pods of the primary IP family, ready ones first if there are too many.
 func plan(s *corev1.Service, pods []*corev1.Pod) *corev1.Endpoints {
 	e := &corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace, Labels: labelsOf(s)}}
 	v6 := len(s.Spec.IPFamilies) > 0 && s.Spec.IPFamilies[0] == corev1.IPv6Protocol
-	subsets := map[string]*corev1.EndpointSubset{}
+	chosen := slices.DeleteFunc(slices.Clone(pods), func(pod *corev1.Pod) bool { return !listed(s, pod, v6) })
+	slices.SortFunc(chosen, func(a, b *corev1.Pod) int {
+		return cmp.Or(cmp.Compare(rank(s, a), rank(s, b)), cmp.Compare(backends.Address(a, v6), backends.Address(b, v6)))
+	})
+	over := len(chosen) > mostAddresses
+	if over {
+		chosen = chosen[:mostAddresses]
+	}
 	last := s.CreationTimestamp.Time
-	listed := slices.Clone(pods)
-	slices.SortFunc(listed, func(a, b *corev1.Pod) int { return cmp.Compare(backends.Address(a, v6), backends.Address(b, v6)) })
-	count := 0
-	for _, pod := range listed {
-		address := backends.Address(pod, v6)
-		if !backends.Listed(pod) || address == "" || pod.DeletionTimestamp != nil {
-			continue
-		}
-		if count++; count > mostAddresses {
-			continue
-		}
-		add(subsets, s, pod, address)
+	var subsets []corev1.EndpointSubset
+	for _, pod := range chosen {
+		subsets = append(subsets, subset(s, pod, backends.Address(pod, v6)))
 		last = later(last, pod)
 	}
-	for _, key := range slices.Sorted(maps.Keys(subsets)) {
-		e.Subsets = append(e.Subsets, *subsets[key])
-	}
-	e.Annotations = map[string]string{corev1.EndpointsLastChangeTriggerTime: last.UTC().Format(time.RFC3339)}
-	if count > mostAddresses {
+	e.Subsets = backends.Repack(subsets)
+	e.Annotations = map[string]string{corev1.EndpointsLastChangeTriggerTime: last.UTC().Format(time.RFC3339Nano)}
+	if over {
 		e.Annotations[corev1.EndpointsOverCapacity] = "truncated"
 	}
 	return e
 }
 
-// add puts a pod into the subset of its ports.
-func add(subsets map[string]*corev1.EndpointSubset, s *corev1.Service, pod *corev1.Pod, address string) {
-	var ports []corev1.EndpointPort
+// listed: the pod has an address, and a port if the Service has any. Ending pods are only for those who want all.
+func listed(s *corev1.Service, pod *corev1.Pod, v6 bool) bool {
+	if !backends.Listed(pod) || backends.Address(pod, v6) == "" || pod.DeletionTimestamp != nil && !s.Spec.PublishNotReadyAddresses {
+		return false
+	}
+	if len(s.Spec.Ports) == 0 {
+		return backends.Headless(s)
+	}
+	return len(backends.Ports(s, pod)) > 0
+}
+
+// rank sorts ready pods before others.
+func rank(s *corev1.Service, pod *corev1.Pod) int {
+	if ready(s, pod) {
+		return 0
+	}
+	return 1
+}
+
+func ready(s *corev1.Service, pod *corev1.Pod) bool {
+	return s.Spec.PublishNotReadyAddresses || backends.Ready(pod)
+}
+
+// subset is of one pod alone.
+func subset(s *corev1.Service, pod *corev1.Pod, address string) corev1.EndpointSubset {
+	var one corev1.EndpointSubset
 	for _, p := range backends.Ports(s, pod) {
 		port := corev1.EndpointPort{Name: p.Name, Port: p.Port, Protocol: p.Protocol}
 		if p.AppProtocol != "" {
 			port.AppProtocol = &p.AppProtocol
 		}
-		ports = append(ports, port)
-	}
-	if len(ports) == 0 && !backends.Headless(s) {
-		return
-	}
-	key := ""
-	for _, p := range ports {
-		key += fmt.Sprintf("%s/%s/%d,", p.Name, p.Protocol, p.Port)
-	}
-	if subsets[key] == nil {
-		subsets[key] = &corev1.EndpointSubset{Ports: ports}
+		one.Ports = append(one.Ports, port)
 	}
 	a := corev1.EndpointAddress{
 		IP: address, Hostname: backends.Hostname(s, pod),
@@ -79,11 +87,12 @@ func add(subsets map[string]*corev1.EndpointSubset, s *corev1.Service, pod *core
 	if pod.Spec.NodeName != "" {
 		a.NodeName = &pod.Spec.NodeName
 	}
-	if backends.Ready(pod) || s.Spec.PublishNotReadyAddresses {
-		subsets[key].Addresses = append(subsets[key].Addresses, a)
-		return
+	if ready(s, pod) {
+		one.Addresses = []corev1.EndpointAddress{a}
+	} else {
+		one.NotReadyAddresses = []corev1.EndpointAddress{a}
 	}
-	subsets[key].NotReadyAddresses = append(subsets[key].NotReadyAddresses, a)
+	return one
 }
 
 func later(last time.Time, pod *corev1.Pod) time.Time {
