@@ -85,8 +85,11 @@ func lastWords(path string) string {
 	lines := bytes.Split(bytes.TrimSuffix(tail, []byte("\n")), []byte("\n"))
 	var said []byte
 	for _, line := range lines[max(0, len(lines)-mostLogLines):] {
-		if fields := bytes.SplitN(line, []byte(" "), 4); len(fields) == 4 {
-			said = append(append(said, fields[3]...), '\n')
+		if fields := bytes.SplitN(line, []byte(" "), 4); len(fields) == 4 && len(fields[2]) > 0 {
+			said = append(said, fields[3]...)
+			if fields[2][0] == 'F' {
+				said = append(said, '\n')
+			}
 		}
 	}
 	return strings.ToValidUTF8(string(said[max(0, len(said)-mostLogBytes):]), "")

@@ -186,7 +186,7 @@ func (w *worker) containerStatus(ctx context.Context, pod *corev1.Pod, c *corev1
 	case last.running():
 		s.State.Running = &corev1.ContainerStateRunning{StartedAt: timeOf(last.StartedAt)}
 		started = w.probes.started(last.Id, c) && w.hookDone(c, last)
-		s.Ready = started && w.probes.ready(last.Id, c)
+		s.Ready = started && w.probes.ready(last.Id, c) && (order(pod, c.Name) < 0 || podspec.IsSidecar(c))
 		s.AllocatedResources, s.Resources = c.Resources.Requests, &c.Resources
 	case last.exited():
 		w.exitedStatus(pod, c, o, last, &s)

@@ -116,11 +116,13 @@ func (w *lines) put(prefix string, tag byte, line []byte) {
 	w.out = append(w.out, '\n')
 }
 
-// Close writes the last line if it has no end.
+// Close writes what came after the last whole line, as a part: readers add no end that was not there.
 func (w *lines) Close() error {
 	if len(w.rest) == 0 {
 		return nil
 	}
-	_, err := w.Write([]byte{'\n'})
-	return err
+	w.out = w.out[:0]
+	w.put(time.Now().UTC().Format(timeFormat)+" "+w.name+" ", 'P', w.rest)
+	w.rest = w.rest[:0]
+	return w.log.write(w.out)
 }
