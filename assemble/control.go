@@ -7,8 +7,10 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 
 	"dhow/controller"
+	"dhow/garbage"
 	"dhow/kinds/ingressclass"
 	"dhow/kinds/limitrange"
 	"dhow/kinds/namespace"
@@ -46,7 +48,7 @@ func (s *server) buildControl() error {
 	if err != nil {
 		return err
 	}
-	own, err := controller.Roles(all)
+	own, err := controller.Roles(append(all, garbage.Access()))
 	if err != nil {
 		return err
 	}
@@ -66,7 +68,29 @@ func (s *server) buildControl() error {
 		return err
 	}
 	s.add(lifecycle.Part{Name: "controllers", Run: manager.Run, Ready: manager.Ready})
-	return s.buildScheduler()
+	if err := s.buildScheduler(); err != nil {
+		return err
+	}
+	return s.buildGarbage()
+}
+
+// buildGarbage adds what deletes objects that have lost their owners.
+func (s *server) buildGarbage() error {
+	user := controller.User(garbage.Access().Name)
+	client, err := s.api.Client(user)
+	if err != nil {
+		return err
+	}
+	content, err := metadata.NewForConfig(s.api.ClientConfig(user))
+	if err != nil {
+		return err
+	}
+	collector, err := garbage.New(garbage.Config{Client: client, Metadata: content, Informers: s.api.Informers(), Log: s.config.Log})
+	if err != nil {
+		return err
+	}
+	s.add(lifecycle.Part{Name: "garbage collector", Run: collector.Run})
+	return nil
 }
 
 func (s *server) buildScheduler() error {

@@ -10,6 +10,7 @@ import (
 	"dhow/kinds/endpointslice"
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
+	"dhow/kinds/pod"
 	"dhow/kinds/rbac"
 	"dhow/kinds/replicaset"
 	"dhow/kinds/resourcequota"
@@ -34,6 +35,8 @@ func (s *server) controllers() ([]controller.Controller, error) {
 		deployment.Controller(),
 		endpointslice.Controller(),
 		endpoints.Controller(),
+		endpointslice.Mirroring(),
+		pod.Controller(),
 		resourcequota.Controller(),
 	}, nil
 }
