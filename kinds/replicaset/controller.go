@@ -1,11 +1,10 @@
 package replicaset
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,17 +15,22 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
+	"dhow/api/table"
 	"dhow/controller"
 	"dhow/controller/owned"
 )
 
 // Controller keeps the number of a ReplicaSet's pods.
 func Controller() controller.Controller {
+	flight := owned.NewFlight[*corev1.Pod]()
 	return controller.Controller{
 		Name: "replicaset-controller",
 		Reads: []controller.Read{
 			{Object: &appsv1.ReplicaSet{}},
-			{Object: &corev1.Pod{}, Keys: ownersOfPod},
+			{Object: &corev1.Pod{}, Keys: func(env controller.Env, obj, old runtime.Object) []types.NamespacedName {
+				noteEnd(env, flight, obj.(*corev1.Pod), old != nil)
+				return ownersOfPod(env, obj, old)
+			}},
 		},
 		Writes: []controller.Write{
 			{Group: "apps", Resources: []string{"replicasets/status"}, Verbs: []string{"update"}},
@@ -35,8 +39,24 @@ func Controller() controller.Controller {
 		},
 		Workers: 8,
 		New: func(env controller.Env) controller.Reconciler {
-			return &reconciler{env: env, flight: owned.NewFlight[*corev1.Pod]()}
+			return &reconciler{
+				env: env, flight: flight,
+				pods: owned.NewDependants[*corev1.Pod](env.Informers.Core().V1().Pods().Informer()),
+				sets: owned.NewDependants[*appsv1.ReplicaSet](env.Informers.Apps().V1().ReplicaSets().Informer()),
+			}
 		},
+	}
+}
+
+// noteEnd tells the flight of a pod that the cache has no more.
+func noteEnd(env controller.Env, flight *owned.Flight[*corev1.Pod], pod *corev1.Pod, changed bool) {
+	ref := metav1.GetControllerOfNoCopy(pod)
+	if changed || ref == nil || ref.Kind != kind.Kind {
+		return
+	}
+	cached, err := env.Informers.Core().V1().Pods().Lister().Pods(pod.Namespace).Get(pod.Name)
+	if apierrors.IsNotFound(err) || err == nil && cached.UID != pod.UID {
+		flight.Ended(types.NamespacedName{Namespace: pod.Namespace, Name: ref.Name}, pod.UID, env.Now())
 	}
 }
 
@@ -79,6 +99,8 @@ func ownersOf(env controller.Env, pod *corev1.Pod) []types.NamespacedName {
 type reconciler struct {
 	env    controller.Env
 	flight *owned.Flight[*corev1.Pod]
+	pods   *owned.Dependants[*corev1.Pod]
+	sets   *owned.Dependants[*appsv1.ReplicaSet]
 }
 
 // Reconcile implements controller.Reconciler.
@@ -91,46 +113,36 @@ func (r *reconciler) Reconcile(ctx context.Context, key types.NamespacedName) (c
 	if err != nil {
 		return controller.Result{}, err
 	}
-	pods, err := r.pods(ctx, rs)
+	shown, err := r.claim(ctx, rs)
 	if err != nil {
 		return controller.Result{}, err
 	}
 	now := r.env.Now()
-	pods, late := r.flight.See(key, pods, now)
+	r.flight.Owner(rs)
+	pods, late := r.flight.See(key, shown, now)
 	var failed error
 	if rs.DeletionTimestamp == nil {
-		failed = r.apply(ctx, rs, plan(rs, pods, now))
-		pods, late = r.again(rs, pods, late)
+		related, err := r.related(rs, pods)
+		if err != nil {
+			return controller.Result{}, err
+		}
+		failed = r.apply(ctx, rs, plan(rs, pods, related, now))
+		pods, late = r.flight.See(key, shown, now) // with what has just been made and without what has just been deleted
 	}
 	status, after := statusOf(rs, pods, failed, now)
-	if late && (after == 0 || after > owned.Lag) {
+	if late && after == 0 {
 		after = owned.Lag
 	}
 	return controller.Result{After: after}, errors.Join(failed, r.writeStatus(ctx, rs, status))
 }
 
-// again counts what has just been made and deleted in.
-func (r *reconciler) again(rs *appsv1.ReplicaSet, pods []*corev1.Pod, late bool) ([]*corev1.Pod, bool) {
-	counted, more := r.flight.See(owned.Key(rs), nil, r.env.Now())
-	known := map[types.UID]bool{}
-	for _, p := range pods {
-		known[p.UID] = true
-	}
-	for _, p := range counted {
-		if !known[p.UID] {
-			pods = append(pods, p)
-		}
-	}
-	return pods, late || more
-}
-
-// pods are the set's own, after adoption and release.
-func (r *reconciler) pods(ctx context.Context, rs *appsv1.ReplicaSet) ([]*corev1.Pod, error) {
+// claim returns the set's own pods, after adoption and release.
+func (r *reconciler) claim(ctx context.Context, rs *appsv1.ReplicaSet) ([]*corev1.Pod, error) {
 	selector, err := metav1.LabelSelectorAsSelector(rs.Spec.Selector)
 	if err != nil {
 		return nil, err
 	}
-	all, err := r.env.Informers.Core().V1().Pods().Lister().Pods(rs.Namespace).List(labels.Everything())
+	all, err := r.pods.Claimable(rs)
 	if err != nil {
 		return nil, err
 	}
@@ -144,42 +156,74 @@ func (r *reconciler) pods(ctx context.Context, rs *appsv1.ReplicaSet) ([]*corev1
 			return err
 		},
 	}
-	return claim.Owned(ctx, all)
+	mine, err := claim.Owned(ctx, activeOf(all))
+	for _, p := range all {
+		if isTerminating(p) && metav1.IsControlledBy(p, rs) && selector.Matches(labels.Set(p.Labels)) {
+			mine = append(mine, p)
+		}
+	}
+	return mine, err
 }
 
-// apply makes and deletes pods, ever more at once as long as that goes well.
+// related are the pods beside which some of too many are doubled up: those of all sets with the same owner.
+func (r *reconciler) related(rs *appsv1.ReplicaSet, pods []*corev1.Pod) ([]*corev1.Pod, error) {
+	owner := metav1.GetControllerOfNoCopy(rs)
+	if owner == nil || len(activeOf(pods)) <= int(table.Value(rs.Spec.Replicas)) {
+		return pods, nil
+	}
+	siblings, err := r.sets.Of(owner.UID)
+	if err != nil {
+		return nil, err
+	}
+	var all []*corev1.Pod
+	for _, s := range siblings {
+		more, err := r.pods.Of(s.UID)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	return all, nil
+}
+
+// apply makes pods, ever more at once as long as that goes well, or deletes some.
 func (r *reconciler) apply(ctx context.Context, rs *appsv1.ReplicaSet, p change) error {
 	if p.create > 0 {
-		return inBatches(p.create, func(int) error { return r.create(ctx, rs) })
+		return inBatches(p.create, func() error { return r.create(ctx, rs) })
 	}
-	return inBatches(len(p.remove), func(i int) error { return r.remove(ctx, rs, p.remove[i]) })
+	return together(len(p.remove), func(i int) error { return r.remove(ctx, rs, p.remove[i]) })
 }
 
-// inBatches calls f for 0 … n-1, first once, then twice at a time, then four times …, and stops after a batch with an
+// inBatches calls f n times, first once, then twice at a time, then four times …, and stops after a batch with an
 // error: where one pod is refused, a thousand would be.
-func inBatches(n int, f func(i int) error) error {
-	for done, size := 0, 1; done < n; size *= 2 {
-		size = min(size, n-done)
-		errs := make([]error, size)
-		var wait sync.WaitGroup
-		for i := range size {
-			wait.Go(func() { errs[i] = f(done + i) })
-		}
-		wait.Wait()
-		if err := errors.Join(errs...); err != nil {
+func inBatches(n int, f func() error) error {
+	for size := 1; n > 0; size *= 2 {
+		size = min(size, n)
+		if err := together(size, func(int) error { return f() }); err != nil {
 			return err
 		}
-		done += size
+		n -= size
 	}
 	return nil
 }
 
+// together calls f for 0 … n-1 at once. Of errors, which are likely to be one and the same, it returns the first.
+func together(n int, f func(i int) error) error {
+	errs := make([]error, n)
+	var wait sync.WaitGroup
+	for i := range n {
+		wait.Go(func() { errs[i] = f(i) })
+	}
+	wait.Wait()
+	return cmp.Or(errs...)
+}
+
 func (r *reconciler) create(ctx context.Context, rs *appsv1.ReplicaSet) error {
 	pod, err := r.env.Client.CoreV1().Pods(rs.Namespace).Create(ctx, newPod(rs), metav1.CreateOptions{})
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return nil // nothing can be made there any more
+	}
 	if err != nil {
-		if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-			return nil
-		}
 		r.env.Event(rs, corev1.EventTypeWarning, "FailedCreate", "Error creating: "+err.Error())
 		return err
 	}
@@ -190,12 +234,15 @@ func (r *reconciler) create(ctx context.Context, rs *appsv1.ReplicaSet) error {
 
 func (r *reconciler) remove(ctx context.Context, rs *appsv1.ReplicaSet, pod *corev1.Pod) error {
 	err := r.env.Client.CoreV1().Pods(rs.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}})
-	if err != nil && !apierrors.IsNotFound(err) {
-		r.env.Event(rs, corev1.EventTypeWarning, "FailedDelete", fmt.Sprintf("Error deleting: %v", err))
+	gone := apierrors.IsNotFound(err) || apierrors.IsConflict(err)
+	if err != nil && !gone {
+		r.env.Event(rs, corev1.EventTypeWarning, "FailedDelete", "Error deleting: "+err.Error())
 		return err
 	}
 	r.flight.Deleted(owned.Key(rs), pod.UID, r.env.Now())
-	r.env.Event(rs, corev1.EventTypeNormal, "SuccessfulDelete", "Deleted pod: "+pod.Name)
+	if !gone {
+		r.env.Event(rs, corev1.EventTypeNormal, "SuccessfulDelete", "Deleted pod: "+pod.Name)
+	}
 	return nil
 }
 
@@ -211,9 +258,4 @@ func (r *reconciler) writeStatus(ctx context.Context, rs *appsv1.ReplicaSet, sta
 		return nil
 	}
 	return err
-}
-
-// availableAfter is how long a ready pod must stay so before it counts as available.
-func availableAfter(rs *appsv1.ReplicaSet) time.Duration {
-	return time.Duration(rs.Spec.MinReadySeconds) * time.Second
 }
