@@ -73,6 +73,7 @@ func New(c Config) (*Manager, error) {
 func (m *Manager) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
+	defer m.shutDown()
 	for _, l := range m.loops {
 		if !cache.WaitForCacheSync(ctx.Done(), l.synced...) {
 			return nil
@@ -84,6 +85,12 @@ func (m *Manager) Run(ctx context.Context) error {
 	close(m.ready)
 	<-ctx.Done()
 	return nil
+}
+
+func (m *Manager) shutDown() {
+	for _, l := range m.loops {
+		l.queue.ShutDown()
+	}
 }
 
 // Ready blocks until all controllers work on what there was when they began.
@@ -162,6 +169,11 @@ func resourceOf(example runtime.Object) (schema.GroupVersionResource, error) {
 // handler turns what has happened to a read object into keys.
 func (l *loop) handler(read Read) cache.ResourceEventHandler {
 	enqueue := func(obj, old runtime.Object) {
+		defer func() {
+			if fault := recover(); fault != nil {
+				l.log.Error("keys of a change were not found", "err", fmt.Errorf("panic: %v\n%s", fault, debug.Stack()))
+			}
+		}()
 		if read.Keys == nil {
 			if m, err := meta.Accessor(obj); err == nil {
 				l.queue.Add(types.NamespacedName{Namespace: m.GetNamespace(), Name: m.GetName()})
@@ -216,8 +228,6 @@ func (l *loop) run(ctx context.Context) {
 	if l.Resync > 0 {
 		running.Go(func() { l.resync(ctx) })
 	}
-	<-ctx.Done()
-	l.queue.ShutDown()
 }
 
 // resync enqueues all of the first kind, again and again.

@@ -170,9 +170,9 @@ func TestSilentNodeIsLostAndComesBack(t *testing.T) {
 	w.addPod("p", "silent")
 	apiservertest.Eventually(t, func() bool { return len(w.node("silent").Spec.Taints)+len(w.node("well").Spec.Taints) == 0 })
 
-	w.clock.forward(49 * time.Second)
+	w.clock.forward(30 * time.Second)
 	w.beat("well")
-	w.clock.forward(2 * time.Second)
+	w.clock.forward(21 * time.Second)
 	apiservertest.Eventually(t, func() bool {
 		w.nudge("silent")
 		n := w.node("silent")
