@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"crypto/tls"
 	"net/http"
 	"time"
@@ -20,10 +21,10 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	genericfilters "k8s.io/apiserver/pkg/server/filters"
+	"k8s.io/apiserver/pkg/server/healthz"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
 	"k8s.io/apiserver/pkg/util/compatibility"
 	basecompatibility "k8s.io/component-base/compatibility"
-	"k8s.io/component-base/version"
 
 	"dhow/apiserver/openapi"
 	"dhow/apiserver/review"
@@ -51,6 +52,7 @@ func (s *Server) build() error {
 		Store: s.config.Store, Codec: s.storageCodec(config.Serializer), Tracker: config.StorageObjectCountTracker, Share: true,
 	}
 	config.SkipOpenAPIInstallation = true
+	config.AddHealthChecks(healthz.NamedCheck("etcd", s.storeWorks))
 	server, err := config.Complete(s.informers).New("dhow", behind)
 	if err != nil {
 		return err
@@ -67,11 +69,17 @@ func (s *Server) build() error {
 		Custom: func() ([]*apiextensionsv1.CustomResourceDefinition, error) {
 			return s.definitions.List(labels.Everything())
 		},
-		Version: version.Get().GitVersion, Log: s.config.Log,
+		Version: base.EffectiveVersion.Info().GitVersion, Log: s.config.Log,
 	}).Install(server.Handler.NonGoRestfulMux)
 	s.serveKeys(server.Handler.NonGoRestfulMux)
 	s.generic = server
 	return nil
+}
+
+func (s *Server) storeWorks(r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	return s.config.Store.Healthy(ctx)
 }
 
 // ownConfig copies what the servers of one chain share; hooks are each server's own.
@@ -85,7 +93,7 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	codecs := serializer.NewCodecFactory(s.scheme)
 	c := genericapiserver.NewConfig(codecs)
 	registry := compatibility.DefaultComponentGlobalsRegistry
-	c.EffectiveVersion = registry.EffectiveVersionFor(basecompatibility.DefaultKubeComponent)
+	c.EffectiveVersion = ownVersion{registry.EffectiveVersionFor(basecompatibility.DefaultKubeComponent)}
 	c.LoopbackClientConfig = s.ClientConfig(apiserverUser, mastersGroup)
 	c.MergedResourceConfig = serverstorage.NewResourceConfig()
 	c.AggregatedDiscoveryGroupManager = discoveryendpoint.NewResourceManager("apis")
