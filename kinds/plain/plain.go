@@ -75,7 +75,7 @@ func networking() []apiserver.Kind {
 		define[*networkingv1.Ingress, *networkingv1.IngressList](v1, "Ingress", "ingresses", status, nil, "ing"),
 		define[*networkingv1.IngressClass, *networkingv1.IngressClassList](v1, "IngressClass", "ingressclasses", cluster, ingressClass),
 		define[*networkingv1.NetworkPolicy, *networkingv1.NetworkPolicyList](v1, "NetworkPolicy", "networkpolicies", namespaced, networkPolicy, "netpol"),
-		define[*networkingv1.IPAddress, *networkingv1.IPAddressList](v1, "IPAddress", "ipaddresses", cluster, nil, "ip"),
+		ipAddresses(),
 		define[*networkingv1.ServiceCIDR, *networkingv1.ServiceCIDRList](v1, "ServiceCIDR", "servicecidrs", cluster|status, nil),
 	}
 }
