@@ -43,6 +43,9 @@ func New(c Config) (*Engine, error) {
 	if c.CgroupParent == "" {
 		c.CgroupParent = "/dhow"
 	}
+	if c.Program == "" {
+		c.Program = "/proc/self/exe"
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}

@@ -87,6 +87,7 @@ func newRig(t testing.TB) *rig {
 	r := &rig{t: t, logs: t.TempDir()}
 	r.config = Config{
 		StateDir: filepath.Join(t.TempDir(), "state"), CgroupParent: fmt.Sprintf("/dhow-test-%d", os.Getpid()), Images: newBusybox(t),
+		Program: os.Getenv("DHOW_BENCH_PROGRAM"),
 	}
 	r.start()
 	t.Cleanup(func() {

@@ -50,7 +50,7 @@ func (e *Engine) Exec(ctx context.Context, id string, opts ExecOptions) (int, er
 	if size, ok := firstSize(opts.Resize); ok {
 		request.Width, request.Height = size.Width, size.Height
 	}
-	if err := shim.Send(conn, request, pipes.theirs...); err != nil {
+	if err := conn.Send(request, pipes.theirs...); err != nil {
 		return 0, fmt.Errorf("exec in container %s: %w", id, err)
 	}
 	pipes.given()
@@ -79,11 +79,11 @@ func firstSize(sizes <-chan TerminalSize) (TerminalSize, bool) {
 }
 
 // converse passes sizes on and waits for the command's end and the last of its output.
-func converse(ctx context.Context, conn *net.UnixConn, streams Streams, pipes *pipes) (int, error) {
+func converse(ctx context.Context, conn shim.Conn, streams Streams, pipes *pipes) (int, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	var reply shim.Reply
-	if _, err := shim.Receive(conn, &reply); err != nil {
+	if _, err := conn.Receive(&reply); err != nil {
 		return 0, gone(ctx, err)
 	}
 	if reply.Error != "" {
@@ -96,7 +96,7 @@ func converse(ctx context.Context, conn *net.UnixConn, streams Streams, pipes *p
 	defer close(over)
 	go passSizes(conn, streams.Resize, over)
 	reply = shim.Reply{}
-	if _, err := shim.Receive(conn, &reply); err != nil {
+	if _, err := conn.Receive(&reply); err != nil {
 		return 0, gone(ctx, err)
 	}
 	if reply.Error != "" {
@@ -124,11 +124,11 @@ func gone(ctx context.Context, err error) error {
 	return fmt.Errorf("shim: %w", err)
 }
 
-func passSizes(conn *net.UnixConn, sizes <-chan TerminalSize, over <-chan struct{}) {
+func passSizes(conn shim.Conn, sizes <-chan TerminalSize, over <-chan struct{}) {
 	for {
 		select {
 		case size, ok := <-sizes:
-			if !ok || shim.Send(conn, shim.Request{Op: shim.OpResize, Width: size.Width, Height: size.Height}) != nil {
+			if !ok || conn.Send(shim.Request{Op: shim.OpResize, Width: size.Width, Height: size.Height}) != nil {
 				return
 			}
 		case <-over:
@@ -157,7 +157,7 @@ func (e *Engine) Attach(ctx context.Context, id string, streams Streams) error {
 		Op: shim.OpAttach, Container: id,
 		Input: streams.Stdin != nil, Output: streams.Stdout != nil, Errors: streams.Stderr != nil && !streams.TTY,
 	}
-	if err := shim.Send(conn, request, pipes.theirs...); err != nil {
+	if err := conn.Send(request, pipes.theirs...); err != nil {
 		return fmt.Errorf("attach to container %s: %w", id, err)
 	}
 	pipes.given()

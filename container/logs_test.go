@@ -94,7 +94,7 @@ func TestLongLinesAreCutIntoMarkedParts(t *testing.T) {
 		f := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 4)
 		got = append(got, fmt.Sprintf("%s %s %d", f[1], f[2], len(f[3])))
 	}
-	want := "stdout P 16384,stdout P 16384,stdout F 7232,stdout F 16384,stdout F 6"
+	want := "stdout P 16384,stdout P 16384,stdout F 7232,stdout F 16384,stdout P 6"
 	if strings.Join(got, ",") != want {
 		t.Errorf("got %v, want %s", got, want)
 	}

@@ -11,21 +11,21 @@ import (
 // lowestProgramFD is above the descriptors that a shim is started with.
 const lowestProgramFD = 16
 
-// program opens this program's file in a way that nobody can write to it by: a container that executes
+// program opens the shim's binary in a way that nobody can write to it by: a container that executes
 // /proc/self/exe holds the file of whatever started it (CVE-2019-5736). It is a read-only mount of the file that is
 // mounted nowhere. Where that cannot be had, because the file is gone or of another mount namespace, it is a sealed copy.
-func program() (*os.File, error) {
-	fd, err := readOnlyMount("/proc/self/exe")
+func program(path string) (*os.File, error) {
+	fd, err := readOnlyMount(path)
 	if err != nil {
-		fd, err = sealedCopy("/proc/self/exe")
+		fd, err = sealedCopy(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("this program's file: %w", err)
+		return nil, fmt.Errorf("the shim's program %s: %w", path, err)
 	}
 	defer unix.Close(fd)
 	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowestProgramFD)
 	if err != nil {
-		return nil, fmt.Errorf("this program's file: %w", err)
+		return nil, fmt.Errorf("the shim's program %s: %w", path, err)
 	}
 	return os.NewFile(uintptr(high), "program"), nil
 }

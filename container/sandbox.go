@@ -68,7 +68,7 @@ func (e *Engine) makeSandbox(ctx context.Context, s *sandbox) error {
 	if err != nil {
 		return err
 	}
-	if err := s.startShim(dirs); err != nil {
+	if err := s.startShim(e.config.Program, dirs); err != nil {
 		return err
 	}
 	if s.ownNetwork() && e.config.Network != nil {
@@ -115,7 +115,7 @@ func (s *sandbox) namespaces() *cri.NamespaceOption {
 func (s *sandbox) ownNetwork() bool { return s.namespaces().Network != cri.NamespaceMode_NODE }
 
 // startShim runs this program's shim in namespaces of the pod's own, and waits until it serves.
-func (s *sandbox) startShim(cgroupDirs []string) error {
+func (s *sandbox) startShim(binary string, cgroupDirs []string) error {
 	setup := shim.Setup{Cgroups: cgroupDirs, OwnNetwork: s.ownNetwork(), Sysctls: s.config.GetLinux().GetSysctls()}
 	flags := uintptr(0)
 	ns := s.namespaces()
@@ -138,7 +138,7 @@ func (s *sandbox) startShim(cgroupDirs []string) error {
 		return fmt.Errorf("make the shim's socket: %w", err)
 	}
 	defer listener.Close()
-	report, err := s.fork(listener, string(text), flags)
+	report, err := s.fork(binary, listener, string(text), flags)
 	if err != nil {
 		return fmt.Errorf("start shim: %w", err)
 	}
@@ -151,7 +151,7 @@ func (s *sandbox) startShim(cgroupDirs []string) error {
 }
 
 // fork starts the shim in a session of its own, so that it outlives the daemon.
-func (s *sandbox) fork(listener *os.File, setup string, flags uintptr) (report *os.File, err error) {
+func (s *sandbox) fork(binary string, listener *os.File, setup string, flags uintptr) (report *os.File, err error) {
 	report, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -167,13 +167,13 @@ func (s *sandbox) fork(listener *os.File, setup string, flags uintptr) (report *
 		return nil, err
 	}
 	defer complaints.Close()
-	exe, err := program()
+	exe, err := program(binary)
 	if err != nil {
 		return nil, err
 	}
 	defer exe.Close()
 	p, err := os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{shim.Part, s.dir, setup}, &os.ProcAttr{
-		Dir: "/", Env: []string{"GOMAXPROCS=2"},
+		Dir: "/", Env: []string{"GOMAXPROCS=2", "GOGC=20"}, // it makes little garbage, and should stay small
 		Files: []*os.File{null, null, complaints, listener, write},
 		Sys:   &syscall.SysProcAttr{Setsid: true, Cloneflags: flags},
 	})
@@ -223,8 +223,8 @@ func (e *Engine) endShim(s *sandbox) error {
 		if conn, err := shim.Dial(s.dir); err == nil {
 			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 			var reply shim.Reply
-			if shim.Send(conn, shim.Request{Op: shim.OpQuit}) == nil {
-				_, _ = shim.Receive(conn, &reply)
+			if conn.Send(shim.Request{Op: shim.OpQuit}) == nil {
+				_, _ = conn.Receive(&reply)
 			}
 			conn.Close()
 		}

@@ -96,13 +96,13 @@ func (e *Engine) listen(ctx context.Context, s *sandbox) error {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	if err := shim.Send(conn, shim.Request{Op: shim.OpWatch}); err != nil {
+	if err := conn.Send(shim.Request{Op: shim.OpWatch}); err != nil {
 		return err
 	}
 	first := true
 	for {
 		var reply shim.Reply
-		if _, err := shim.Receive(conn, &reply); err != nil {
+		if _, err := conn.Receive(&reply); err != nil {
 			return err
 		}
 		if first {
@@ -264,10 +264,10 @@ func (s *sandbox) ask(r shim.Request, files ...*os.File) (shim.Reply, []*os.File
 		return reply, nil, fmt.Errorf("shim: %w", err)
 	}
 	defer conn.Close()
-	if err := shim.Send(conn, r, files...); err != nil {
+	if err := conn.Send(r, files...); err != nil {
 		return reply, nil, fmt.Errorf("shim: %w", err)
 	}
-	got, err := shim.Receive(conn, &reply)
+	got, err := conn.Receive(&reply)
 	if err != nil {
 		return reply, nil, fmt.Errorf("shim: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"runtime"
 	"syscall"
@@ -21,7 +20,7 @@ type joining struct {
 
 // exec runs a further command in a container. The first reply says that it runs, the second how it ended; when
 // the client goes before that, the command is killed.
-func (s *server) exec(conn *net.UnixConn, r Request, files []*os.File) (Reply, error) {
+func (s *server) exec(conn Conn, r Request, files []*os.File) (Reply, error) {
 	c, err := s.find(r.Container)
 	if err != nil {
 		return Reply{}, err
@@ -40,7 +39,7 @@ func (s *server) exec(conn *net.UnixConn, r Request, files []*os.File) (Reply, e
 	if err != nil {
 		return Reply{}, err
 	}
-	if err := Send(conn, Reply{Pid: pid}); err != nil {
+	if err := conn.Send(Reply{Pid: pid}); err != nil {
 		_ = unix.Kill(pid, unix.SIGKILL)
 	}
 	over := make(chan struct{})
@@ -54,10 +53,10 @@ func (s *server) exec(conn *net.UnixConn, r Request, files []*os.File) (Reply, e
 }
 
 // follow does what a client says while its command runs, and kills the command when the client goes.
-func follow(conn *net.UnixConn, session *session, pid int, over <-chan struct{}) {
+func follow(conn Conn, session *session, pid int, over <-chan struct{}) {
 	for {
 		var r Request
-		files, err := Receive(conn, &r)
+		files, err := conn.Receive(&r)
 		closeAll(files)
 		if err != nil {
 			select {
@@ -207,7 +206,7 @@ func memoryFile(data []byte) (*os.File, error) {
 }
 
 // attach connects a client to the container's own streams.
-func (s *server) attach(conn *net.UnixConn, r Request, files []*os.File) (Reply, error) {
+func (s *server) attach(conn Conn, r Request, files []*os.File) (Reply, error) {
 	c, err := s.find(r.Container)
 	if err != nil {
 		return Reply{}, err
@@ -229,7 +228,7 @@ func (s *server) attach(conn *net.UnixConn, r Request, files []*os.File) (Reply,
 	if f := take(r.Errors); f != nil {
 		errs = f
 	}
-	if err := Send(conn, Reply{Pid: c.pid}); err != nil {
+	if err := conn.Send(Reply{Pid: c.pid}); err != nil {
 		return Reply{}, nil
 	}
 	gone := make(chan struct{})
@@ -237,7 +236,7 @@ func (s *server) attach(conn *net.UnixConn, r Request, files []*os.File) (Reply,
 		defer close(gone)
 		for {
 			var r Request
-			files, err := Receive(conn, &r)
+			files, err := conn.Receive(&r)
 			closeAll(files)
 			if err != nil {
 				return

@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -168,12 +167,12 @@ func run(args, env []string) error {
 	if len(args) == 0 {
 		return &startError{127, "no command: neither the container nor its image names one"}
 	}
-	path, err := lookUp(args[0], env)
+	file, err := lookUp(args[0], env)
 	if err == nil {
-		err = unix.Exec(path, args, env)
+		err = unix.Exec(file, args, env)
 	}
 	code := 126
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, exec.ErrNotFound) {
+	if errors.Is(err, unix.ENOENT) {
 		code = 127
 		err = unix.ENOENT
 	}
@@ -184,15 +183,15 @@ func lookUp(name string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
 	}
-	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	places := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	for _, kv := range env {
 		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
-			path = value
+			places = value
 		}
 	}
 	failed := error(unix.ENOENT)
-	for _, dir := range filepath.SplitList(path) {
-		candidate := filepath.Join(dir, name)
+	for dir := range strings.SplitSeq(places, ":") {
+		candidate := path.Join(dir, name)
 		var st unix.Stat_t
 		if err := unix.Stat(candidate, &st); err != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR {
 			continue

@@ -2,11 +2,8 @@ package shim
 
 import (
 	"fmt"
-	"net"
 	"os"
-	"path/filepath"
 	"runtime"
-	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,8 +42,6 @@ func Played(args []string) {
 
 // play is the shim's life.
 func play(dir, setup string) int {
-	// Little garbage is made here: small collections keep the shim below a megabyte or two.
-	debug.SetGCPercent(20)
 	report := os.NewFile(4, "report")
 	listener, err := prepare(dir, setup)
 	if err != nil {
@@ -54,16 +49,15 @@ func play(dir, setup string) int {
 		return 1
 	}
 	report.Close()
-	debug.FreeOSMemory()
 	s := &server{
 		listener: listener, containers: map[string]*container{},
-		children: map[int]func(unix.WaitStatus){}, watchers: map[chan string]struct{}{},
+		children: map[int]func(unix.WaitStatus){}, forked: make(chan struct{}, 1), watchers: map[chan string]struct{}{},
 	}
 	s.serve()
 	return 0
 }
 
-func prepare(_ string, setup string) (*net.UnixListener, error) {
+func prepare(_ string, setup string) (*os.File, error) {
 	for _, fd := range []int{3, 4} {
 		unix.CloseOnExec(fd)
 	}
@@ -77,42 +71,8 @@ func prepare(_ string, setup string) (*net.UnixListener, error) {
 	if err := setUp(setup); err != nil {
 		return nil, err
 	}
-	f := os.NewFile(3, "listener")
-	defer f.Close()
-	l, err := net.FileListener(f)
-	if err != nil {
+	if err := unix.SetNonblock(3, true); err != nil {
 		return nil, fmt.Errorf("shim: %w", err)
 	}
-	return l.(*net.UnixListener), nil
-}
-
-// SocketName is the shim's socket in its folder.
-const SocketName = "shim.sock"
-
-// Dial connects to the shim of a folder, however long the folder's name is.
-func Dial(dir string) (*net.UnixConn, error) {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	path := filepath.Join(fmt.Sprintf("/proc/self/fd/%d", d.Fd()), SocketName)
-	return net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
-}
-
-// Listen makes the socket of a folder.
-func Listen(dir string) (*os.File, error) {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	path := filepath.Join(fmt.Sprintf("/proc/self/fd/%d", d.Fd()), SocketName)
-	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
-	if err != nil {
-		return nil, err
-	}
-	l.SetUnlinkOnClose(false)
-	defer l.Close()
-	return l.File()
+	return os.NewFile(3, "listener"), nil
 }

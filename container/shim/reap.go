@@ -3,20 +3,34 @@ package shim
 import (
 	"errors"
 	"os"
-	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// reap waits for every child: containers, commands, and orphans where the shim is the pod's PID 1.
+// reap waits for every child: containers, commands, and orphans, which become the shim's.
 func (s *server) reap() {
-	ended := make(chan os.Signal, 1)
-	signal.Notify(ended, unix.SIGCHLD)
 	for {
+		err := waitAny()
+		if errors.Is(err, unix.ECHILD) {
+			<-s.forked // orphans come from children only
+			continue
+		}
 		for s.reapOne() {
 		}
-		<-ended
+	}
+}
+
+// waitAny blocks until a child has ended, and leaves it to be reaped.
+func waitAny() error {
+	for {
+		_, _, errno := unix.Syscall6(unix.SYS_WAITID, unix.P_ALL, 0, 0, unix.WEXITED|unix.WNOWAIT, 0, 0)
+		if errno == 0 {
+			return nil
+		}
+		if errno != unix.EINTR {
+			return errno
+		}
 	}
 }
 
@@ -57,6 +71,10 @@ func (s *server) fork(part string, files []*os.File, attr *syscall.SysProcAttr, 
 		return 0, err
 	}
 	s.children[pid] = done
+	select {
+	case s.forked <- struct{}{}:
+	default:
+	}
 	return pid, nil
 }
 

@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -15,11 +13,12 @@ import (
 
 // server is the shim at work.
 type server struct {
-	listener *net.UnixListener
+	listener *os.File
 
 	mu         sync.Mutex
 	containers map[string]*container
 	children   map[int]func(unix.WaitStatus) // by pid: what to do when it ends
+	forked     chan struct{}                 // tells that there is a child again
 	watchers   map[chan string]struct{}
 }
 
@@ -27,8 +26,8 @@ type server struct {
 func (s *server) serve() {
 	go s.reap()
 	for {
-		c, err := s.listener.AcceptUnix()
-		if errors.Is(err, net.ErrClosed) {
+		c, err := accept(s.listener)
+		if errors.Is(err, os.ErrClosed) {
 			return
 		}
 		if err != nil {
@@ -39,21 +38,21 @@ func (s *server) serve() {
 	}
 }
 
-func (s *server) answer(c *net.UnixConn) {
+func (s *server) answer(c Conn) {
 	defer c.Close()
 	var r Request
-	files, err := Receive(c, &r)
+	files, err := c.Receive(&r)
 	if err != nil {
 		return // the client has gone
 	}
 	defer closeAll(files)
-	handlers := map[string]func(*net.UnixConn, Request, []*os.File) (Reply, error){
+	handlers := map[string]func(Conn, Request, []*os.File) (Reply, error){
 		OpPing: s.ping, OpStart: s.start, OpSignal: s.signal, OpExec: s.exec, OpAttach: s.attach,
 		OpReopen: s.reopen, OpDial: s.dial, OpWatch: s.watch, OpQuit: s.quit,
 	}
 	handle := handlers[r.Op]
 	if handle == nil {
-		_ = Send(c, Reply{Error: fmt.Sprintf("this shim does not know the operation %q", r.Op)})
+		_ = c.Send(Reply{Error: fmt.Sprintf("this shim does not know the operation %q", r.Op)})
 		return
 	}
 	reply, err := handle(c, r, files)
@@ -64,10 +63,10 @@ func (s *server) answer(c *net.UnixConn) {
 			reply.Code = start.Code
 		}
 	}
-	_ = Send(c, reply) // a client that has gone needs no answer
+	_ = c.Send(reply) // a client that has gone needs no answer
 }
 
-func (s *server) ping(*net.UnixConn, Request, []*os.File) (Reply, error) {
+func (s *server) ping(Conn, Request, []*os.File) (Reply, error) {
 	return Reply{Pid: os.Getpid()}, nil
 }
 
@@ -81,7 +80,7 @@ func (s *server) find(id string) (*container, error) {
 }
 
 // start makes a container of the spec in a file.
-func (s *server) start(_ *net.UnixConn, r Request, _ []*os.File) (Reply, error) {
+func (s *server) start(_ Conn, r Request, _ []*os.File) (Reply, error) {
 	data, err := os.ReadFile(r.Spec)
 	if err != nil {
 		return Reply{}, err
@@ -110,7 +109,7 @@ func neverStarted(spec Container, why error) error {
 	return writeRecord(spec.Exit, exit)
 }
 
-func (s *server) signal(_ *net.UnixConn, r Request, _ []*os.File) (Reply, error) {
+func (s *server) signal(_ Conn, r Request, _ []*os.File) (Reply, error) {
 	c, err := s.find(r.Container)
 	if err != nil {
 		return Reply{}, err
@@ -118,7 +117,7 @@ func (s *server) signal(_ *net.UnixConn, r Request, _ []*os.File) (Reply, error)
 	return Reply{}, c.kill(unix.Signal(r.Signal))
 }
 
-func (s *server) reopen(_ *net.UnixConn, r Request, _ []*os.File) (Reply, error) {
+func (s *server) reopen(_ Conn, r Request, _ []*os.File) (Reply, error) {
 	c, err := s.find(r.Container)
 	if err != nil {
 		return Reply{}, err
@@ -127,30 +126,40 @@ func (s *server) reopen(_ *net.UnixConn, r Request, _ []*os.File) (Reply, error)
 }
 
 // dial connects to a port on the pod's loopback and hands the connection over.
-func (s *server) dial(conn *net.UnixConn, r Request, _ []*os.File) (Reply, error) {
-	address := fmt.Sprintf("localhost:%d", r.Port)
-	var tcp net.Conn
-	var err error
-	for _, host := range []string{"127.0.0.1", "::1"} {
-		tcp, err = net.DialTimeout("tcp", net.JoinHostPort(host, fmt.Sprint(r.Port)), 5*time.Second)
-		if err == nil {
-			break
-		}
+func (s *server) dial(conn Conn, r Request, _ []*os.File) (Reply, error) {
+	fd, err := connect(unix.AF_INET, &unix.SockaddrInet4{Port: r.Port, Addr: [4]byte{127, 0, 0, 1}})
+	if err != nil {
+		fd, err = connect(unix.AF_INET6, &unix.SockaddrInet6{Port: r.Port, Addr: [16]byte{15: 1}})
 	}
 	if err != nil {
-		return Reply{}, fmt.Errorf("connect to %s in the pod: %w", address, err)
+		return Reply{}, fmt.Errorf("connect to localhost:%d in the pod: %w", r.Port, err)
 	}
-	defer tcp.Close()
-	f, err := tcp.(*net.TCPConn).File()
-	if err != nil {
-		return Reply{}, err
-	}
+	f := os.NewFile(uintptr(fd), "tcp")
 	defer f.Close()
-	return Reply{}, Send(conn, Reply{}, f)
+	return Reply{}, conn.Send(Reply{}, f)
+}
+
+func connect(family int, to unix.Sockaddr) (int, error) {
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 5})
+	if err == nil {
+		err = unix.Connect(fd, to)
+	}
+	if err == nil {
+		err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{})
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // watch tells of containers that start and end, from now on, until the client goes.
-func (s *server) watch(conn *net.UnixConn, _ Request, _ []*os.File) (Reply, error) {
+func (s *server) watch(conn Conn, _ Request, _ []*os.File) (Reply, error) {
 	changes := make(chan string, 64)
 	s.mu.Lock()
 	s.watchers[changes] = struct{}{}
@@ -160,19 +169,19 @@ func (s *server) watch(conn *net.UnixConn, _ Request, _ []*os.File) (Reply, erro
 		delete(s.watchers, changes)
 		s.mu.Unlock()
 	}()
-	if err := Send(conn, Reply{Pid: os.Getpid()}); err != nil {
+	if err := conn.Send(Reply{Pid: os.Getpid()}); err != nil {
 		return Reply{}, nil
 	}
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
 		var nothing Request
-		_, _ = Receive(conn, &nothing) // returns when the client closes
+		_, _ = conn.Receive(&nothing) // returns when the client closes
 	}()
 	for {
 		select {
 		case id := <-changes:
-			if Send(conn, Reply{Changed: id}) != nil {
+			if conn.Send(Reply{Changed: id}) != nil {
 				return Reply{}, nil
 			}
 		case <-gone:
@@ -194,7 +203,7 @@ func (s *server) tell(id string) {
 }
 
 // quit kills every container and ends the shim, and with it the pod's namespaces.
-func (s *server) quit(conn *net.UnixConn, _ Request, _ []*os.File) (Reply, error) {
+func (s *server) quit(conn Conn, _ Request, _ []*os.File) (Reply, error) {
 	s.mu.Lock()
 	var all []*container
 	for _, c := range s.containers {
@@ -210,7 +219,7 @@ func (s *server) quit(conn *net.UnixConn, _ Request, _ []*os.File) (Reply, error
 		case <-time.After(5 * time.Second): // in the kernel's hands
 		}
 	}
-	_ = Send(conn, Reply{})
+	_ = conn.Send(Reply{})
 	s.listener.Close()
 	return Reply{}, nil
 }
@@ -236,7 +245,7 @@ func ReadExit(path string) (Exit, error) {
 		return e, err
 	}
 	if err := json.Unmarshal(data, &e); err != nil {
-		return e, fmt.Errorf("%s: %w", filepath.Base(path), err)
+		return e, fmt.Errorf("%s: %w", path, err)
 	}
 	return e, nil
 }

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -39,8 +39,8 @@ func setUp(text string) error {
 		}
 	}
 	for name, value := range s.Sysctls {
-		path := filepath.Join("/proc/sys", strings.ReplaceAll(name, ".", "/"))
-		if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+		file := path.Join("/proc/sys", strings.ReplaceAll(name, ".", "/"))
+		if err := os.WriteFile(file, []byte(value), 0o644); err != nil {
 			return fmt.Errorf("sysctl %s: %w", name, err)
 		}
 	}
@@ -49,7 +49,7 @@ func setUp(text string) error {
 
 func joinCgroups(dirs []string) error {
 	for _, dir := range dirs {
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0o644); err != nil {
+		if err := os.WriteFile(path.Join(dir, "cgroup.procs"), []byte("0"), 0o644); err != nil {
 			return fmt.Errorf("join cgroup: %w", err)
 		}
 	}
@@ -78,7 +78,7 @@ func loopbackUp() error {
 func outOfMemory(cgroups []string) bool {
 	for _, dir := range cgroups {
 		for _, name := range []string{"memory.oom_control", "memory.events"} {
-			data, err := os.ReadFile(filepath.Join(dir, name))
+			data, err := os.ReadFile(path.Join(dir, name))
 			if err != nil {
 				continue
 			}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -75,7 +75,7 @@ func fillDev(root, dev int, c *Container) error {
 // smallMounts are /dev/shm, unless the container mounts one of its own, and /dev/mqueue.
 func smallMounts(root int, own []Mount) error {
 	for _, m := range own {
-		if filepath.Clean(m.Target) == "/dev/shm" {
+		if path.Clean(m.Target) == "/dev/shm" {
 			return mountNew(root, "mqueue", "/dev/mqueue")
 		}
 	}

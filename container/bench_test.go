@@ -1,0 +1,135 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/moby/profiles/seccomp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// BenchmarkRunExit runs /bin/true to its end and removes it: by this engine in a pod of its own and in one that runs
+// already, and by crun and runc, where they are installed, with the same rights on the same root (without the
+// overlay, which is ours to make and not theirs). DHOW_BENCH_PROGRAM is the binary that plays the shim, this test
+// if it is not set.
+func BenchmarkRunExit(b *testing.B) {
+	b.Run("dhow/pod", func(b *testing.B) {
+		r := newRig(b)
+		for b.Loop() {
+			r.runPod()
+			r.runExit(command("/bin/true"))
+			check(b, r.engine.RemovePodSandbox(context.Background(), r.id))
+		}
+	})
+	b.Run("dhow/container", func(b *testing.B) {
+		r := newRig(b)
+		r.runPod()
+		for b.Loop() {
+			r.runExit(command("/bin/true"))
+		}
+	})
+	for _, peer := range []string{"crun", "runc"} {
+		b.Run(peer, func(b *testing.B) { benchmarkPeer(b, peer) })
+	}
+}
+
+// BenchmarkExec runs /bin/true in a running container.
+func BenchmarkExec(b *testing.B) {
+	r := newRig(b)
+	id := r.launch(command("sleep", "1000"))
+	for b.Loop() {
+		_, err := r.engine.Exec(context.Background(), id, ExecOptions{Command: []string{"/bin/true"}})
+		check(b, err)
+	}
+}
+
+// BenchmarkShimMemory reports what a pod with one idle container has for itself beside the container.
+func BenchmarkShimMemory(b *testing.B) {
+	r := newRig(b)
+	for b.Loop() {
+		r.runPod()
+		r.launch(command("sleep", "1000"))
+	}
+	s, err := r.engine.sandbox(r.id)
+	check(b, err)
+	b.ReportMetric(float64(privateMemory(b, s.ShimPID)), "kB/pod")
+	b.ReportMetric(0, "ns/op")
+}
+
+// runExit takes a container from its creation to its removal.
+func (r *rig) runExit(config *cri.ContainerConfig) {
+	id := r.launch(config)
+	c, err := r.engine.container(id)
+	check(r.t, err)
+	<-c.exited
+	check(r.t, r.engine.RemoveContainer(context.Background(), id))
+}
+
+func benchmarkPeer(b *testing.B, name string) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		b.Skipf("%s is not installed", name)
+	}
+	bundle := b.TempDir()
+	data, err := json.Marshal(equivalent(b, newBusybox(b).lower))
+	check(b, err)
+	check(b, os.WriteFile(filepath.Join(bundle, "config.json"), data, 0o600))
+	// crun refuses this job where both versions of cgroups have controllers: it runs without cgroups then, which is
+	// in its favour.
+	args := []string{"--root", b.TempDir()}
+	if name == "crun" && hybrid() {
+		args = append(args, "--cgroup-manager=disabled")
+	}
+	n := 0
+	for b.Loop() {
+		n++
+		run := append(args[:len(args):len(args)], "run", "--bundle", bundle, fmt.Sprintf("dhow-bench-%d-%d", os.Getpid(), n))
+		out, err := exec.Command(path, run...).CombinedOutput()
+		if err != nil {
+			b.Fatalf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+func hybrid() bool {
+	_, err := os.Stat("/sys/fs/cgroup/unified")
+	return err == nil
+}
+
+// equivalent is what the engine gives a container, as an OCI specification.
+func equivalent(b *testing.B, root string) *specs.Spec {
+	names := capabilityList(maskOf(defaultCapabilities))
+	caps := &specs.LinuxCapabilities{Bounding: names, Effective: names, Permitted: names}
+	flags := []string{"nosuid", "noexec", "nodev"}
+	spec := &specs.Spec{
+		Version: "1.0.2", Hostname: "vessel", Root: &specs.Root{Path: root},
+		Process: &specs.Process{Args: []string{"/bin/true"}, Env: []string{defaultPath}, Cwd: "/", Capabilities: caps},
+		Mounts: []specs.Mount{
+			{Destination: "/proc", Type: "proc", Source: "proc", Options: flags},
+			{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "mode=755", "size=65536k"}},
+			{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}},
+			{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: append(flags, "mode=1777", "size=65536k")},
+			{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: flags},
+			{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: append(flags, "ro")},
+			{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: append(flags, "relatime", "ro")},
+		},
+		Linux: &specs.Linux{
+			CgroupsPath: fmt.Sprintf("/dhow-bench-%d", os.Getpid()), MaskedPaths: defaultMasked, ReadonlyPaths: defaultReadOnly,
+			Resources: &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}},
+			Namespaces: []specs.LinuxNamespace{
+				{Type: specs.PIDNamespace}, {Type: specs.NetworkNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
+				{Type: specs.MountNamespace}, {Type: specs.CgroupNamespace},
+			},
+		},
+	}
+	var err error
+	spec.Linux.Seccomp, err = seccomp.GetDefaultProfile(spec)
+	check(b, err)
+	return spec
+}
