@@ -151,6 +151,7 @@ func mirrorPlan(e *corev1.Endpoints, have []*discoveryv1.EndpointSlice) (changes
 	for _, key := range slices.Sorted(maps.Keys(byGroup)) {
 		c.remove = append(c.remove, byGroup[key]...)
 	}
+	c.recycle()
 	return c, left
 }
 

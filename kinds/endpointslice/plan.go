@@ -46,7 +46,24 @@ func plan(s *corev1.Service, pods []*corev1.Pod, zone func(node string) string, 
 	for _, key := range slices.Sorted(maps.Keys(byGroup)) {
 		c.remove = append(c.remove, byGroup[key]...)
 	}
+	c.recycle()
 	return c
+}
+
+// recycle writes new slices into old ones that would go: one change instead of two.
+func (c *changes) recycle() {
+	var create []*discoveryv1.EndpointSlice
+	for _, s := range c.create {
+		at := slices.IndexFunc(c.remove, func(old *discoveryv1.EndpointSlice) bool { return old.AddressType == s.AddressType })
+		if at < 0 {
+			create = append(create, s)
+			continue
+		}
+		next := c.remove[at].DeepCopy()
+		next.Labels, next.Annotations, next.Ports, next.Endpoints = s.Labels, s.Annotations, s.Ports, s.Endpoints
+		c.update, c.remove = append(c.update, next), slices.Delete(c.remove, at, at+1)
+	}
+	c.create = create
 }
 
 // groupsOf sorts the pods' endpoints by family and ports. A Service without pods has an empty group in each family, so
