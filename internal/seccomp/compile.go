@@ -1,5 +1,5 @@
 // Package seccomp compiles OCI seccomp profiles (runtime-spec, config-linux.md, "Seccomp") to the classic BPF that
-// seccomp(2) loads. It covers the machine's own architecture; calls of another one get the default action.
+// seccomp(2) loads. It covers the machine's own architecture; calls of another one are denied.
 package seccomp
 
 import (
@@ -26,6 +26,13 @@ const (
 	longest = 4096
 )
 
+// machine is one architecture: its calls by name, and the first number of another calling convention.
+type machine struct {
+	audit   uint32
+	foreign uint32
+	numbers map[string]uint32
+}
+
 // rule is what happens to one call, if its arguments fit.
 type rule struct {
 	action uint32
@@ -38,9 +45,15 @@ type span struct {
 	rules []rule
 }
 
-// Compile makes the filter of a profile. Names that this architecture does not have are passed over; numbers
-// beyond every call that the profile knows fail with ENOSYS, so that programs fall back to older calls.
+// Compile makes the filter of a profile. Names that this architecture does not have are passed over. Of a profile
+// that denies by default, numbers beyond every call that it knows fail with ENOSYS, so that programs fall back to
+// older calls. Of one that allows by default, calls of another architecture end the process: they would be a way
+// around what it denies.
 func Compile(p *specs.LinuxSeccomp) ([]unix.SockFilter, error) {
+	return compile(p, machine{auditArch, foreign, numbers})
+}
+
+func compile(p *specs.LinuxSeccomp, m machine) ([]unix.SockFilter, error) {
 	fallback, err := action(p.DefaultAction, p.DefaultErrnoRet)
 	if err != nil {
 		return nil, err
@@ -52,23 +65,33 @@ func Compile(p *specs.LinuxSeccomp) ([]unix.SockFilter, error) {
 			return nil, err
 		}
 		for _, name := range s.Names {
-			if nr, known := numbers[name]; known {
+			if nr, known := m.numbers[name]; known {
 				byNumber[nr] = append(byNumber[nr], rule{code, s.Args})
 			}
 		}
 	}
+	unknown, alien := uint32(unix.SECCOMP_RET_ERRNO)|uint32(unix.ENOSYS), fallback
+	if lenient(p.DefaultAction) {
+		unknown, alien = fallback, unix.SECCOMP_RET_KILL_PROCESS
+	}
 	b := &builder{fallback: fallback}
 	b.emit(load, 0, 0, offArc)
-	b.emit(jeq, 1, 0, auditArch)
-	b.emit(ret, 0, 0, fallback)
+	b.emit(jeq, 1, 0, m.audit)
+	b.emit(ret, 0, 0, alien)
 	b.emit(load, 0, 0, offNr)
-	if err := b.search(spans(byNumber, fallback)); err != nil {
+	all := append(spans(byNumber, fallback, unknown), span{m.foreign, []rule{{action: alien}}})
+	if err := b.search(all); err != nil {
 		return nil, err
 	}
 	if len(b.out) > longest {
 		return nil, fmt.Errorf("seccomp profile compiles to %d instructions, the kernel takes %d", len(b.out), longest)
 	}
 	return b.out, nil
+}
+
+// lenient actions let a call happen.
+func lenient(a specs.LinuxSeccompAction) bool {
+	return a == specs.ActAllow || a == specs.ActLog || a == specs.ActTrace
 }
 
 func action(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
@@ -96,8 +119,9 @@ func action(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 	}
 }
 
-// spans orders the numbers, and fills the gaps between them with the default action.
-func spans(byNumber map[uint32][]rule, fallback uint32) []span {
+// spans orders the numbers, and fills the gaps between them with the default action; what comes after the last is
+// unknown.
+func spans(byNumber map[uint32][]rule, fallback, unknown uint32) []span {
 	var nrs []uint32
 	for nr := range byNumber {
 		nrs = append(nrs, nr)
@@ -118,8 +142,7 @@ func spans(byNumber map[uint32][]rule, fallback uint32) []span {
 		add(nr, simplify(byNumber[nr]))
 		next = nr + 1
 	}
-	add(next, []rule{{action: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)}})
-	add(foreign, otherwise)
+	add(next, []rule{{action: unknown}})
 	return all
 }
 
