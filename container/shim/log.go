@@ -2,6 +2,7 @@ package shim
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -77,7 +78,10 @@ func (l *logFile) stream(name string) io.WriteCloser {
 	return &lines{log: l, name: name}
 }
 
-// lines cuts output into log lines: one time and one write for all that came with one read.
+// batch is how much of a log is gathered for one write: many short lines are much longer in the log.
+const batch = 64 << 10
+
+// lines cuts output into log lines: one time for all that came with one read, and one write if it is not too much.
 type lines struct {
 	log  *logFile
 	name string
@@ -89,6 +93,7 @@ type lines struct {
 func (w *lines) Write(p []byte) (int, error) {
 	prefix := time.Now().UTC().Format(timeFormat) + " " + w.name + " "
 	w.out = w.out[:0]
+	var failed error
 	for data := p; len(data) > 0; {
 		end := bytes.IndexByte(data, '\n')
 		line := data
@@ -105,8 +110,12 @@ func (w *lines) Write(p []byte) (int, error) {
 			w.put(prefix, 'F', w.rest)
 			w.rest, data = w.rest[:0], data[1:]
 		}
+		if len(w.out) > batch {
+			failed = errors.Join(failed, w.log.write(w.out))
+			w.out = w.out[:0]
+		}
 	}
-	return len(p), w.log.write(w.out)
+	return len(p), errors.Join(failed, w.log.write(w.out))
 }
 
 func (w *lines) put(prefix string, tag byte, line []byte) {
