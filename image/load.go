@@ -25,6 +25,11 @@ func emptyArchive() io.Reader { return bytes.NewReader(make([]byte, 1024)) }
 // Load adds the images of an archive: a tar file of an OCI layout, or what docker save writes; compressed or not.
 // It returns their names.
 func (s *Store) Load(ctx context.Context, r io.Reader, progress func(Progress)) ([]string, error) {
+	names, err := s.load(ctx, r, progress)
+	return names, s.tidyIfFull(err)
+}
+
+func (s *Store) load(ctx context.Context, r io.Reader, progress func(Progress)) ([]string, error) {
 	unlock, err := s.lock(unix.LOCK_SH)
 	if err != nil {
 		return nil, err

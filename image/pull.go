@@ -31,6 +31,11 @@ func (s *Store) PullImage(ctx context.Context, ref string, auth *cri.AuthConfig,
 		return "", err
 	}
 	defer s.only(spell(parsed))()
+	id, err := s.pull(ctx, ref, parsed, auth, progress)
+	return id, s.tidyIfFull(err)
+}
+
+func (s *Store) pull(ctx context.Context, ref string, parsed name.Reference, auth *cri.AuthConfig, progress func(Progress)) (string, error) {
 	unlock, err := s.lock(unix.LOCK_SH)
 	if err != nil {
 		return "", err

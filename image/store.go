@@ -18,7 +18,7 @@ import (
 //	images/<image id>.json   an image: its config and its layers
 //	tags/<hash of name>.json a name, and the image it points to
 //	snapshots/<hash of key>/ a container's writable layer
-//	tmp/                     what is being made; emptied when nobody is making anything
+//	tmp/                     what is being made; emptied by New when nobody is making anything
 type Store struct {
 	dir  string
 	file string // registries.yaml
@@ -43,15 +43,29 @@ func New(c Config) (*Store, error) {
 			return nil, fmt.Errorf("open image store: %w", err)
 		}
 	}
+	return s, s.tidy()
+}
+
+// tidy removes what a crash or a full disk left: things half-made, and layers that no image has. It does nothing
+// while anyone is at work, whose things they may be.
+func (s *Store) tidy() error {
 	unlock, err := s.lock(unix.LOCK_EX | unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return s, nil // another process is at work; what is in tmp may be its
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer unlock()
-	return s, s.emptyTmp()
+	return errors.Join(s.emptyTmp(), s.sweep())
+}
+
+// tidyIfFull gives the layers of an image back that did not fit, and returns err.
+func (s *Store) tidyIfFull(err error) error {
+	if errors.Is(err, unix.ENOSPC) {
+		return errors.Join(err, s.tidy())
+	}
+	return err
 }
 
 func (s *Store) path(elem ...string) string {
