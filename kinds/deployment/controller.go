@@ -29,11 +29,16 @@ func Controller() controller.Controller {
 			{Object: &corev1.Pod{}, Keys: recreating},
 		},
 		Writes: []controller.Write{
-			{Group: "apps", Resources: []string{"deployments"}, Verbs: []string{"update"}},
 			{Group: "apps", Resources: []string{"deployments/status", "deployments/finalizers"}, Verbs: []string{"update"}},
 			{Group: "apps", Resources: []string{"replicasets"}, Verbs: []string{"create", "update", "patch", "delete"}},
 		},
-		New: func(env controller.Env) controller.Reconciler { return &reconciler{env} },
+		New: func(env controller.Env) controller.Reconciler {
+			return &reconciler{
+				env:   env,
+				owned: owned.NewDependants[*appsv1.ReplicaSet](env.Informers.Apps().V1().ReplicaSets().Informer()),
+				pods:  owned.NewDependants[*corev1.Pod](env.Informers.Core().V1().Pods().Informer()),
+			}
+		},
 	}
 }
 
@@ -96,7 +101,11 @@ func recreating(env controller.Env, obj, _ runtime.Object) []types.NamespacedNam
 	return []types.NamespacedName{owned.Key(d)}
 }
 
-type reconciler struct{ env controller.Env }
+type reconciler struct {
+	env   controller.Env
+	owned *owned.Dependants[*appsv1.ReplicaSet]
+	pods  *owned.Dependants[*corev1.Pod]
+}
 
 // Reconcile implements controller.Reconciler.
 func (r *reconciler) Reconcile(ctx context.Context, key types.NamespacedName) (controller.Result, error) {
@@ -126,7 +135,7 @@ func (r *reconciler) sets(ctx context.Context, d *appsv1.Deployment) ([]*appsv1.
 	if err != nil || selector.Empty() {
 		return nil, err
 	}
-	all, err := r.env.Informers.Apps().V1().ReplicaSets().Lister().ReplicaSets(d.Namespace).List(labels.Everything())
+	all, err := r.owned.Claimable(d)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +163,10 @@ func (r *reconciler) advance(ctx context.Context, o *rollout) error {
 		if err := r.syncNew(ctx, o, false); err != nil {
 			return err
 		}
-		return r.resize(ctx, o, o.proportional())
+		if err := r.resize(ctx, o, o.proportional()); err != nil || !o.d.Spec.Paused {
+			return err
+		}
+		return r.cleanUp(ctx, o)
 	}
 	if o.d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
 		return r.recreate(ctx, o)
@@ -168,7 +180,7 @@ func (r *reconciler) advance(ctx context.Context, o *rollout) error {
 	if err := r.resize(ctx, o, o.down()); err != nil {
 		return err
 	}
-	return r.cleanUp(ctx, o)
+	return r.cleanUpAfter(ctx, o)
 }
 
 // recreate ends all old pods before it makes new ones.
@@ -189,34 +201,43 @@ func (r *reconciler) recreate(ctx context.Context, o *rollout) error {
 	if err := r.resize(ctx, o, sizes{o.current.Name: o.replicas()}); err != nil {
 		return err
 	}
-	return r.cleanUp(ctx, o)
+	return r.cleanUpAfter(ctx, o)
 }
 
-// oldPods says whether a pod of an old set has not ended yet.
+// oldPods says whether a pod of an old set has not ended yet, or the set does not know yet.
 func (r *reconciler) oldPods(o *rollout) (bool, error) {
-	pods, err := r.env.Informers.Core().V1().Pods().Lister().Pods(o.d.Namespace).List(labels.Everything())
-	if err != nil {
-		return false, err
-	}
-	for _, p := range pods {
-		ref := metav1.GetControllerOfNoCopy(p)
-		if ref == nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
-			continue
-		}
-		if slices.ContainsFunc(o.old(), func(rs *appsv1.ReplicaSet) bool { return rs.UID == ref.UID }) {
+	for _, rs := range o.old() {
+		if rs.Status.Replicas > 0 {
 			return true, nil
+		}
+		pods, err := r.pods.Of(rs.UID)
+		if err != nil {
+			return false, err
+		}
+		for _, p := range pods {
+			if p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
+				return true, nil
+			}
 		}
 	}
 	return false, nil
 }
 
-// report writes the status if it differs. after is when the progress deadline is to be looked at.
+// report writes the status, and with it the revision, which kubectl reads, if either differs. after is when the
+// progress deadline is to be looked at.
 func (r *reconciler) report(ctx context.Context, o *rollout) (after time.Duration, err error) {
 	status, after := o.status()
-	if apiequality.Semantic.DeepEqual(status, o.d.Status) {
+	revision := o.d.Annotations[revisionAnnotation]
+	if o.current != nil && revisionOf(o.current) > 0 {
+		revision = o.current.Annotations[revisionAnnotation]
+	}
+	if apiequality.Semantic.DeepEqual(status, o.d.Status) && revision == o.d.Annotations[revisionAnnotation] {
 		return after, nil
 	}
 	o.d.Status = status
+	if revision != "" {
+		metav1.SetMetaDataAnnotation(&o.d.ObjectMeta, revisionAnnotation, revision)
+	}
 	_, err = r.env.Client.AppsV1().Deployments(o.d.Namespace).UpdateStatus(ctx, o.d, metav1.UpdateOptions{})
 	if apierrors.IsNotFound(err) {
 		return 0, nil

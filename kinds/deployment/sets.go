@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -15,22 +16,18 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // syncNew brings the current set's annotations up to date, and makes it if it is missing and mayCreate.
 func (r *reconciler) syncNew(ctx context.Context, o *rollout, mayCreate bool) error {
-	revision := nextRevision(o)
-	if o.current == nil {
-		if !mayCreate {
-			return nil
-		}
-		if err := r.create(ctx, o, revision); err != nil {
-			return err
-		}
-	} else if err := r.adjust(ctx, o, revision); err != nil {
-		return err
+	switch {
+	case o.current != nil:
+		return r.adjust(ctx, o, nextRevision(o))
+	case mayCreate:
+		return r.create(ctx, o, nextRevision(o))
 	}
-	return r.noteRevision(ctx, o)
+	return nil
 }
 
 // nextRevision is one more than that of any old set.
@@ -75,13 +72,24 @@ func annotate(rs *appsv1.ReplicaSet, d *appsv1.Deployment, revision int64) {
 		return
 	}
 	if before > 0 {
-		history := rs.Annotations[historyAnnotation]
-		if history != "" {
-			history += ","
-		}
-		rs.Annotations[historyAnnotation] = history + strconv.FormatInt(before, 10)
+		rs.Annotations[historyAnnotation] = remember(rs.Annotations[historyAnnotation], before)
 	}
 	rs.Annotations[revisionAnnotation] = strconv.FormatInt(revision, 10)
+}
+
+// longestHistory is in characters.
+const longestHistory = 2000
+
+// remember puts a revision that the set has had at the end of its list, and forgets the first when that gets too long.
+func remember(history string, revision int64) string {
+	next := strconv.FormatInt(revision, 10)
+	for history != "" && len(history)+1+len(next) > longestHistory {
+		_, history, _ = strings.Cut(history, ",")
+	}
+	if history == "" {
+		return next
+	}
+	return history + "," + next
 }
 
 // setScale notes by which sizes a set was last scaled.
@@ -113,7 +121,9 @@ func (r *reconciler) create(ctx context.Context, o *rollout, revision int64) err
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return err
 	case err != nil:
-		o.progress = condition(appsv1.DeploymentProgressing, corev1.ConditionFalse, "ReplicaSetCreateError", fmt.Sprintf("Failed to create new replica set %q: %v", rs.Name, err))
+		message := fmt.Sprintf("Failed to create new replica set %q: %v", rs.Name, err)
+		o.progress = condition(appsv1.DeploymentProgressing, corev1.ConditionFalse, reasonNotMade, message)
+		r.env.Event(o.d, corev1.EventTypeWarning, reasonNotMade, message)
 		return err
 	default:
 		o.progress = condition(appsv1.DeploymentProgressing, corev1.ConditionTrue, "NewReplicaSetCreated", fmt.Sprintf("Created new replica set %q", made.Name))
@@ -135,6 +145,7 @@ func (r *reconciler) collide(ctx context.Context, o *rollout) error {
 	if err != nil {
 		return err
 	}
+	o.d = updated
 	return apierrors.NewConflict(appsv1.Resource("replicasets"), updated.Name, fmt.Errorf("the hash of the template of %s is taken; another is tried", o.d.Name))
 }
 
@@ -151,7 +162,7 @@ func newSet(o *rollout, revision int64) (*appsv1.ReplicaSet, error) {
 	first := o.firstSize()
 	rs := &appsv1.ReplicaSet{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: d.Name + "-" + hash, Namespace: d.Namespace, Labels: template.Labels,
+			Name: setName(d.Name, hash), Namespace: d.Namespace, Labels: template.Labels,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(d, kind)},
 		},
 		Spec: appsv1.ReplicaSetSpec{Replicas: &first, MinReadySeconds: d.Spec.MinReadySeconds, Selector: selector, Template: template},
@@ -159,6 +170,11 @@ func newSet(o *rollout, revision int64) (*appsv1.ReplicaSet, error) {
 	annotate(rs, d, revision)
 	setScale(rs, o)
 	return rs, nil
+}
+
+// setName cuts a long name of a Deployment so that the hash still fits.
+func setName(name, hash string) string {
+	return name[:min(len(name), validation.DNS1123SubdomainMaxLength-len(hash)-1)] + "-" + hash
 }
 
 func with(labels map[string]string, hash string) map[string]string {
@@ -182,22 +198,6 @@ func templateHash(template *corev1.PodTemplateSpec, collisions *int32) (string, 
 		fmt.Fprint(h, *collisions)
 	}
 	return rand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10)), nil
-}
-
-// noteRevision tells the Deployment's revision, which kubectl reads.
-func (r *reconciler) noteRevision(ctx context.Context, o *rollout) error {
-	revision := o.current.Annotations[revisionAnnotation]
-	if o.d.Annotations[revisionAnnotation] == revision {
-		return nil
-	}
-	next := o.d.DeepCopy()
-	metav1.SetMetaDataAnnotation(&next.ObjectMeta, revisionAnnotation, revision)
-	updated, err := r.env.Client.AppsV1().Deployments(next.Namespace).Update(ctx, next, metav1.UpdateOptions{})
-	if err != nil {
-		return err
-	}
-	o.d = updated
-	return nil
 }
 
 // resize writes the sizes that differ, growth first, and notes them on all sets that have pods.
@@ -257,19 +257,16 @@ func (r *reconciler) update(ctx context.Context, o *rollout, next *appsv1.Replic
 	return nil
 }
 
-// cleanUp deletes the oldest sets without pods, beyond the history that is to be kept.
-func (r *reconciler) cleanUp(ctx context.Context, o *rollout) error {
-	if o.d.Spec.RevisionHistoryLimit == nil || !o.complete() {
+// cleanUpAfter is for when the rollout has ended.
+func (r *reconciler) cleanUpAfter(ctx context.Context, o *rollout) error {
+	if !o.complete() {
 		return nil
 	}
-	var empty []*appsv1.ReplicaSet
-	for _, rs := range o.old() {
-		if rs.DeletionTimestamp == nil && size(rs) == 0 && rs.Status.Replicas == 0 && rs.Generation <= rs.Status.ObservedGeneration {
-			empty = append(empty, rs)
-		}
-	}
-	slices.SortFunc(empty, func(a, b *appsv1.ReplicaSet) int { return int(revisionOf(a) - revisionOf(b)) })
-	for _, rs := range empty[:max(0, len(empty)-int(*o.d.Spec.RevisionHistoryLimit))] {
+	return r.cleanUp(ctx, o)
+}
+
+func (r *reconciler) cleanUp(ctx context.Context, o *rollout) error {
+	for _, rs := range o.excess() {
 		err := r.env.Client.AppsV1().ReplicaSets(rs.Namespace).Delete(ctx, rs.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &rs.UID}})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return err

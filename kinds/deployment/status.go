@@ -9,6 +9,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"dhow/api/table"
 )
 
 // Reasons of conditions, upstream's.
@@ -18,6 +20,7 @@ const (
 	reasonTimedOut = "ProgressDeadlineExceeded"
 	reasonPaused   = "DeploymentPaused"
 	reasonResumed  = "DeploymentResumed"
+	reasonNotMade  = "ReplicaSetCreateError"
 )
 
 func condition(kind appsv1.DeploymentConditionType, status corev1.ConditionStatus, reason, message string) *appsv1.DeploymentCondition {
@@ -46,10 +49,10 @@ func (o *rollout) status() (s appsv1.DeploymentStatus, after time.Duration) {
 func (o *rollout) terminating() *int32 {
 	sum := int32(0)
 	for _, rs := range o.sets {
-		if rs.Status.TerminatingReplicas == nil {
-			return nil // not counted yet
+		if rs.Status.TerminatingReplicas == nil && rs.Status.ObservedGeneration > 0 {
+			return nil // not known
 		}
-		sum += *rs.Status.TerminatingReplicas
+		sum += table.Value(rs.Status.TerminatingReplicas)
 	}
 	return &sum
 }
