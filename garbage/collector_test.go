@@ -156,7 +156,6 @@ func TestOrphansStayWithoutTheirOwner(t *testing.T) {
 	c := collect(t)
 	root := configMap(t, c, "default", "root")
 	configMap(t, c, "default", "child", owner(root))
-	waitWatched(t, c)
 	erase(t, c, "root", metav1.DeletePropagationOrphan)
 	awaitGone(t, c, "default", "root")
 	if child := look(t, c, "default", "child"); child == nil || len(child.OwnerReferences) > 0 {
@@ -290,5 +289,31 @@ func TestAClusterWideOwnerOwnsInEveryNamespace(t *testing.T) {
 		t.Fatal("deleted, although its node is there")
 	}
 	check(t, c.Client.CoreV1().Nodes().Delete(t.Context(), "n", metav1.DeleteOptions{}))
+	awaitGone(t, c, "default", "child")
+}
+
+func TestAClusterWideObjectOfAnOwnerInANamespaceStays(t *testing.T) {
+	c := collect(t)
+	root := configMap(t, c, "default", "root")
+	_, err := c.Client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", OwnerReferences: []metav1.OwnerReference{owner(root)}}}, metav1.CreateOptions{})
+	check(t, err)
+	configMap(t, c, "default", "marker", owner(root))
+	erase(t, c, "root", metav1.DeletePropagationBackground)
+	awaitGone(t, c, "default", "marker")
+	if _, err := c.Client.CoreV1().Nodes().Get(t.Context(), "n", metav1.GetOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestForegroundDeletionEndsInACircle(t *testing.T) {
+	c := collect(t)
+	root := configMap(t, c, "default", "root")
+	child := configMap(t, c, "default", "child", blocking(owner(root)))
+	root.OwnerReferences = []metav1.OwnerReference{blocking(owner(child))}
+	_, err := c.Client.CoreV1().ConfigMaps("default").Update(t.Context(), root, metav1.UpdateOptions{})
+	check(t, err)
+	waitWatched(t, c)
+	erase(t, c, "root", metav1.DeletePropagationForeground)
+	awaitGone(t, c, "default", "root")
 	awaitGone(t, c, "default", "child")
 }

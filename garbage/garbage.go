@@ -18,7 +18,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
 	"dhow/controller"
@@ -150,8 +149,12 @@ func (c *Collector) awaitFirst(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for resource, m := range c.monitors {
-		if !cache.WaitForCacheSync(ctx.Done(), m.synced) && context.Cause(ctx) == context.DeadlineExceeded {
-			c.log.Warn("kind cannot be listed; garbage is collected without it", "resource", resource.String())
+		select {
+		case <-m.synced.Done():
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				c.log.Warn("kind cannot be listed; garbage is collected without it", "resource", resource.String())
+			}
 		}
 	}
 }

@@ -105,10 +105,8 @@ func (g *graph) observe(o *object) (look []types.UID) {
 	if g.isDoubtful(o) {
 		look = append(look, o.uid)
 	}
-	if o.state != before.state && (o.state == foreground || o.state == orphaning) {
-		look = append(look, o.uid)
-	}
 	if o.state != before.state && o.state == foreground {
+		look = append(look, o.uid)
 		look = append(look, g.dependantsOf(o.uid)...)
 	}
 	return look

@@ -91,8 +91,6 @@ func TestTheGraphAsksForALook(t *testing.T) {
 			func(g *graph) []types.UID { return g.observe(boat("owner", ending)) }, nil},
 		{"at what is deleted in the foreground, and its dependants", []*object{boat("owner", living), boat("d", living, ref("owner"))},
 			func(g *graph) []types.UID { return g.observe(boat("owner", foreground)) }, []types.UID{"d", "owner"}},
-		{"at what leaves orphans", []*object{boat("owner", living), boat("d", living, ref("owner"))},
-			func(g *graph) []types.UID { return g.observe(boat("owner", orphaning)) }, []types.UID{"owner"}},
 		{"at the waiting owner when a dependant is gone", []*object{boat("owner", foreground), boat("d", ending, hard)},
 			func(g *graph) []types.UID { return g.remove("d") }, []types.UID{"owner"}},
 		{"at the waiting owner when a dependant blocks no more", []*object{boat("owner", foreground), boat("d", ending, hard)},

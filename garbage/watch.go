@@ -2,6 +2,7 @@ package garbage
 
 import (
 	"context"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -12,7 +13,7 @@ import (
 // monitor feeds one kind's objects into the graph.
 type monitor struct {
 	kind   *kind
-	synced cache.InformerSynced
+	synced cache.DoneChecker
 	stop   func()
 }
 
@@ -26,7 +27,7 @@ func (c *Collector) follow(ctx context.Context, k *kind) (*monitor, error) {
 			if err != nil {
 				return nil, err
 			}
-			return &monitor{k, registration.HasSynced, func() { _ = informer.RemoveEventHandler(registration) }}, nil // an unknown registration is as good as removed
+			return &monitor{k, registration.HasSyncedChecker(), func() { _ = informer.RemoveEventHandler(registration) }}, nil // an unknown registration is as good as removed
 		}
 	}
 	informer := metadatainformer.NewFilteredMetadataInformer(c.live.client, k.resource, metav1.NamespaceAll, 0, nil, nil).Informer()
@@ -39,7 +40,7 @@ func (c *Collector) follow(ctx context.Context, k *kind) (*monitor, error) {
 	}
 	own, stop := context.WithCancel(ctx)
 	c.running.Go(func() { informer.RunWithContext(own) })
-	return &monitor{k, registration.HasSynced, stop}, nil
+	return &monitor{k, registration.HasSyncedChecker(), stop}, nil
 }
 
 // slim drops what the graph does not need.
@@ -54,13 +55,21 @@ func slim(obj any) (any, error) {
 	}}, nil
 }
 
+// orphanDelay lets the other kinds' watches show the dependants of an object that leaves orphans: those that were made
+// just before must be freed, too, or they would be deleted after it.
+const orphanDelay = 50 * time.Millisecond
+
 func (c *Collector) handler(k *kind) cache.ResourceEventHandler {
 	observe := func(obj any) {
-		o, ok := obj.(metav1.Object)
+		m, ok := obj.(metav1.Object)
 		if !ok {
 			return
 		}
-		c.look(c.graph.observe(newObject(k, o))...)
+		o := newObject(k, m)
+		c.look(c.graph.observe(o)...)
+		if o.state == orphaning {
+			c.queue.AddAfter(o.uid, orphanDelay)
+		}
 		c.noteKind(k)
 	}
 	return cache.ResourceEventHandlerFuncs{

@@ -107,10 +107,10 @@ func endpointsOf(t *testing.T, c *apiservertest.Cluster, name string) *corev1.En
 func TestAReadyPodIsListedAtOnce(t *testing.T) {
 	c := control(t)
 	makeService(t, c, "web", map[string]string{"app": "web"})
-	began := time.Now()
 	runPod(t, c, "p", "10.42.0.5")
+	began := time.Now()
 	apiservertest.Eventually(t, func() bool { return listedIn(t, c, "web") == 1 })
-	t.Logf("listed %s after its creation began", time.Since(began))
+	t.Logf("listed %s after it was ready", time.Since(began))
 	apiservertest.Eventually(t, func() bool {
 		e := endpointsOf(t, c, "web")
 		return e != nil && len(e.Subsets) == 1 && e.Subsets[0].Addresses[0].IP == "10.42.0.5"
