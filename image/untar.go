@@ -101,10 +101,17 @@ func (u *untarrer) entry(h *tar.Header, content io.Reader) error {
 	case strings.HasPrefix(base, whiteoutPrefix):
 		return u.whiteout(parent, strings.TrimPrefix(base, whiteoutPrefix))
 	}
-	if err := u.clear(parent, base, h.Typeflag); err != nil {
+	hidden, err := u.clear(parent, base, h.Typeflag)
+	if err != nil {
 		return err
 	}
-	return u.create(parent, dir, base, h, content)
+	if err := u.create(parent, dir, base, h, content); err != nil {
+		return err
+	}
+	if hidden && h.Typeflag == tar.TypeDir {
+		return hideLower(parent, base)
+	}
+	return nil
 }
 
 // openParent opens a directory inside the root, and makes what of it is missing.
@@ -113,7 +120,7 @@ func (u *untarrer) openParent(dir string) (int, error) {
 		return u.parent, nil
 	}
 	fd, err := u.openDir(dir)
-	if errors.Is(err, unix.ENOENT) {
+	if missing(err) {
 		fd, err = u.makeDirs(dir)
 	}
 	if err != nil {
@@ -123,6 +130,9 @@ func (u *untarrer) openParent(dir string) (int, error) {
 	u.parent, u.parentPath = fd, dir
 	return fd, nil
 }
+
+// missing may be a whiteout too, which is no directory.
+func missing(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }
 
 func (u *untarrer) openDir(dir string) (int, error) {
 	if dir == "" {
@@ -143,7 +153,7 @@ func (u *untarrer) makeDirs(dir string) (int, error) {
 	for part := range strings.SplitSeq(dir, "/") {
 		next := path.Join(made, part)
 		fd, err := u.openDir(next)
-		if errors.Is(err, unix.ENOENT) {
+		if missing(err) {
 			fd, err = u.makeDir(made, part, next)
 		}
 		if err != nil {
@@ -161,40 +171,77 @@ func (u *untarrer) makeDir(parent, base, full string) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(at)
+	hidden := isWhiteout(at, base)
+	if hidden {
+		if err := unix.Unlinkat(at, base, 0); err != nil {
+			return -1, err
+		}
+	}
 	if err := unix.Mkdirat(at, base, 0o755); err != nil {
 		return -1, fmt.Errorf("make directory %q: %w", full, err)
+	}
+	if hidden {
+		if err := hideLower(at, base); err != nil {
+			return -1, err
+		}
 	}
 	return u.openDir(full)
 }
 
-// clear removes what an earlier entry of the same name left, but keeps a directory for a directory.
-func (u *untarrer) clear(parent int, base string, kind byte) error {
+// clear removes what an earlier entry of the same name left, but keeps a directory for a directory. It tells
+// whether that was a whiteout.
+func (u *untarrer) clear(parent int, base string, kind byte) (whiteout bool, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstatat(parent, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		if errors.Is(err, unix.ENOENT) {
-			return nil
+			return false, nil
 		}
-		return err
+		return false, err
 	}
 	isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR
 	if isDir && kind == tar.TypeDir {
-		return nil
+		return false, nil
 	}
 	if !isDir {
-		return unix.Unlinkat(parent, base, 0)
+		whiteout := isWhiteout(parent, base)
+		return whiteout, unix.Unlinkat(parent, base, 0)
 	}
-	return os.RemoveAll(fmt.Sprintf("/proc/self/fd/%d/%s", parent, base))
+	return false, os.RemoveAll(fmt.Sprintf("/proc/self/fd/%d/%s", parent, base))
 }
 
-// whiteout marks a name as deleted, as overlayfs does: a character device 0/0.
+func isWhiteout(parent int, base string) bool {
+	var st unix.Stat_t
+	err := unix.Fstatat(parent, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
+}
+
+// whiteout marks a name as deleted, as overlayfs does: a character device 0/0. What this layer itself has of that
+// name stays: only lower layers' is deleted.
 func (u *untarrer) whiteout(parent int, base string) error {
 	if base == "" || base == "." || base == ".." {
 		return errors.New("a whiteout needs a name")
 	}
-	if err := u.clear(parent, base, tar.TypeChar); err != nil {
+	var st unix.Stat_t
+	switch err := unix.Fstatat(parent, base, &st, unix.AT_SYMLINK_NOFOLLOW); {
+	case errors.Is(err, unix.ENOENT):
+		return unix.Mknodat(parent, base, unix.S_IFCHR, 0)
+	case err != nil:
+		return err
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return hideLower(parent, base)
+	default:
+		return nil
+	}
+}
+
+// hideLower makes a directory opaque.
+func hideLower(parent int, base string) error {
+	fd, err := unix.Openat(parent, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
 		return err
 	}
-	return unix.Mknodat(parent, base, unix.S_IFCHR, 0)
+	defer unix.Close(fd)
+	return setOpaque(fd)
 }
 
 // setOpaque hides what lower layers have in a directory.
