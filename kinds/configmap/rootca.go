@@ -15,6 +15,12 @@ import (
 // rootCAName is the ConfigMap by which pods know the API server.
 const rootCAName = "kube-root-ca.crt"
 
+const (
+	rootCAKey      = "ca.crt"
+	descriptionKey = "kubernetes.io/description"
+	description    = "Contains a CA bundle that can be used to verify the API server at its names inside the cluster."
+)
+
 // RootCA keeps the cluster's certificate authority (PEM) in every namespace. Its keys are namespaces.
 func RootCA(pem []byte) controller.Controller {
 	return controller.Controller{
@@ -55,30 +61,40 @@ func (r *rootCA) Reconcile(ctx context.Context, key types.NamespacedName) (contr
 	if err != nil && !apierrors.IsNotFound(err) {
 		return controller.Result{}, err
 	}
-	return controller.Result{}, r.write(ctx, key.Name, have)
+	return controller.Result{}, r.write(ctx, key.Name, planRootCA(have, r.pem))
 }
 
-func (r *rootCA) write(ctx context.Context, namespace string, have *corev1.ConfigMap) error {
-	configMaps := r.env.Client.CoreV1().ConfigMaps(namespace)
-	want := map[string]string{"ca.crt": r.pem}
+// planRootCA is the ConfigMap as it should be; nil if it is. have is nil when there is none.
+func planRootCA(have *corev1.ConfigMap, pem string) *corev1.ConfigMap {
 	if have == nil {
-		_, err := configMaps.Create(ctx, &corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{
-				Name:        rootCAName,
-				Annotations: map[string]string{"kubernetes.io/description": "Contains a CA bundle that can be used to verify the API server at its names inside the cluster."},
-			},
-			Data: want,
-		}, metav1.CreateOptions{})
-		if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-			return nil
+		return &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Name: rootCAName, Annotations: map[string]string{descriptionKey: description}},
+			Data:       map[string]string{rootCAKey: pem},
 		}
-		return err
 	}
-	if len(have.Data) == 1 && have.Data["ca.crt"] == r.pem {
+	if len(have.Data) == 1 && have.Data[rootCAKey] == pem && len(have.BinaryData) == 0 {
 		return nil
 	}
 	have = have.DeepCopy()
-	have.Data, have.BinaryData = want, nil
-	_, err := configMaps.Update(ctx, have, metav1.UpdateOptions{})
+	have.Data, have.BinaryData = map[string]string{rootCAKey: pem}, nil
+	return have
+}
+
+func (r *rootCA) write(ctx context.Context, namespace string, want *corev1.ConfigMap) error {
+	configMaps := r.env.Client.CoreV1().ConfigMaps(namespace)
+	switch {
+	case want == nil:
+		return nil
+	case want.ResourceVersion != "":
+		_, err := configMaps.Update(ctx, want, metav1.UpdateOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil // its deletion brings us back
+		}
+		return err
+	}
+	_, err := configMaps.Create(ctx, want, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return nil
+	}
 	return err
 }
