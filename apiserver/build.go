@@ -52,6 +52,7 @@ func (s *Server) build() error {
 		Store: s.config.Store, Codec: s.storageCodec(config.Serializer), Tracker: config.StorageObjectCountTracker, Share: true,
 	}
 	config.SkipOpenAPIInstallation = true
+	config.BuildHandlerChainFunc = s.handlerChain
 	config.AddHealthChecks(healthz.NamedCheck("etcd", s.storeWorks))
 	server, err := config.Complete(s.informers).New("dhow", behind)
 	if err != nil {
@@ -64,8 +65,14 @@ func (s *Server) build() error {
 	if err := i.install(s.config.Kinds); err != nil {
 		return err
 	}
+	if s.aggregates() {
+		if err := s.aggregate(server); err != nil {
+			return err
+		}
+	}
 	openapi.New(openapi.Config{
 		BuiltIn: []*restful.Container{server.Handler.GoRestfulContainer, behind.Handler.GoRestfulContainer},
+		Remote:  s.remoteDocuments,
 		Custom: func() ([]*apiextensionsv1.CustomResourceDefinition, error) {
 			return s.definitions.List(labels.Everything())
 		},

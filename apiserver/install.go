@@ -20,6 +20,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	clientgoapply "k8s.io/client-go/applyconfigurations"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/typed"
 
 	"dhow/apiserver/review"
@@ -191,7 +192,8 @@ func (l *lazyConverter) get() managedfields.TypeConverter {
 
 func (l *lazyConverter) ObjectToTyped(obj runtime.Object, options ...typed.ValidationOptions) (*typed.TypedValue, error) {
 	switch obj.(type) {
-	case *corev1.Binding, *authenticationv1.TokenRequest: // never stored, and without a schema
+	case *corev1.Binding, *authenticationv1.TokenRequest, // never stored, and without a schema
+		*apiregistrationv1.APIService: // unknown to client-go, whose schema this is
 		return managedfields.NewDeducedTypeConverter().ObjectToTyped(obj, options...)
 	}
 	if review.IsReview(obj) {

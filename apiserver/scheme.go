@@ -27,6 +27,12 @@ func newScheme(kinds []Kind) (*runtime.Scheme, error) {
 	v1 := schema.GroupVersion{Version: "v1"}
 	metav1.AddToGroupVersion(s, v1)
 	s.AddUnversionedTypes(v1, &metav1.Status{}, &metav1.APIVersions{}, &metav1.APIGroupList{}, &metav1.APIGroup{}, &metav1.APIResourceList{})
+	for _, k := range kinds {
+		if !s.Recognizes(k.GroupVersion.WithKind(k.Kind)) { // one that client-go does not know
+			s.AddKnownTypes(k.GroupVersion, k.new(), k.newList())
+			metav1.AddToGroupVersion(s, k.GroupVersion)
+		}
+	}
 	if err := addInternals(s, kinds); err != nil {
 		return nil, err
 	}

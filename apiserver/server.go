@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 
 	apiextensionslisters "k8s.io/apiextensions-apiserver/pkg/client/listers/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	restclient "k8s.io/client-go/rest"
 
+	"dhow/apiserver/aggregation"
 	"dhow/apiserver/review"
 	"dhow/identity"
 	"dhow/store"
@@ -59,8 +61,10 @@ type Server struct {
 	reviews   review.Config
 	// definitions are those of custom resources.
 	definitions apiextensionslisters.CustomResourceDefinitionLister
-	generic     *genericapiserver.GenericAPIServer
-	ready       chan struct{}
+	// aggregator is nil if the server has no APIServices.
+	aggregator *aggregation.Aggregator
+	generic    *genericapiserver.GenericAPIServer
+	ready      chan struct{}
 }
 
 // New builds the server on the store; it serves nothing until Run.
@@ -103,6 +107,13 @@ func (s *Server) Informers() informers.SharedInformerFactory { return s.informer
 func (s *Server) Run(ctx context.Context) error {
 	s.informers.StartWithContext(ctx)
 	defer s.informers.Shutdown()
+	if s.aggregator != nil {
+		var others sync.WaitGroup
+		defer others.Wait()
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		others.Go(func() { s.aggregator.Run(ctx) })
+	}
 	prepared := s.generic.PrepareRun()
 	go s.start(ctx)
 	err := prepared.RunWithContext(ctx)

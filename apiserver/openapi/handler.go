@@ -2,6 +2,8 @@ package openapi
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -67,6 +69,9 @@ func (s *Service) serveV3Index(w http.ResponseWriter, r *http.Request) error {
 	for at, hash := range s.hashes {
 		index.Paths[at] = handler3.OpenAPIV3DiscoveryGroupVersion{ServerRelativeURL: urlV3(at, hash)}
 	}
+	for at, url := range s.remote() {
+		index.Paths[at] = handler3.OpenAPIV3DiscoveryGroupVersion{ServerRelativeURL: url}
+	}
 	for at, versions := range s.byPath(custom) {
 		index.Paths[at] = handler3.OpenAPIV3DiscoveryGroupVersion{ServerRelativeURL: urlV3(at, s.customHash(versions))}
 	}
@@ -75,9 +80,17 @@ func (s *Service) serveV3Index(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", asJSON)
-	w.Header().Set("Etag", strconv.Quote(s.whole+s.customHash(custom)))
+	etag := sha256.Sum256(text)
+	w.Header().Set("Etag", strconv.Quote(hex.EncodeToString(etag[:])))
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
 	return nil
+}
+
+func (s *Service) remote() map[string]string {
+	if s.config.Remote == nil {
+		return nil
+	}
+	return s.config.Remote()
 }
 
 func urlV3(at, hash string) string {

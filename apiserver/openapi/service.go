@@ -21,6 +21,8 @@ type Config struct {
 	BuiltIn []*restful.Container
 	// Custom lists the definitions of custom resources as they are now.
 	Custom func() ([]*apiextensionsv1.CustomResourceDefinition, error)
+	// Remote says where other servers' group versions are described, by paths such as "apis/apps/v1"; it may be nil.
+	Remote func() map[string]string
 	// Version of the API, "v1.37.2".
 	Version string
 	Log     *slog.Logger
