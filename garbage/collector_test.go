@@ -30,21 +30,28 @@ import (
 func collect(t *testing.T) *apiservertest.Cluster {
 	t.Helper()
 	c := serve(t)
-	run(t, c)
+	run(t, c, "system:admin", "system:masters")
 	return c
 }
 
 func serve(t *testing.T) *apiservertest.Cluster {
 	t.Helper()
-	return apiservertest.Start(t, []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), pod.Kind(pod.Config{}), secret.Kind(),
-		serviceaccount.Kind(serviceaccount.Config{}), configmap.Kind(), deployment.Kind(), replicaset.Kind(), event.Kind()}, nil)
+	return apiservertest.Start(t, kindsServed(), nil)
 }
 
-func run(t *testing.T, c *apiservertest.Cluster) {
+func kindsServed() []apiserver.Kind {
+	return []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), pod.Kind(pod.Config{}), secret.Kind(),
+		serviceaccount.Kind(serviceaccount.Config{}), configmap.Kind(), deployment.Kind(), replicaset.Kind(), event.Kind()}
+}
+
+// run collects as a user.
+func run(t *testing.T, c *apiservertest.Cluster, user string, groups ...string) {
 	t.Helper()
-	meta, err := metadata.NewForConfig(c.Server.ClientConfig("system:admin", "system:masters"))
+	client, err := c.Server.Client(user, groups...)
 	check(t, err)
-	collector, err := New(Config{Client: c.Client, Metadata: meta, Informers: c.Informers, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	meta, err := metadata.NewForConfig(c.Server.ClientConfig(user, groups...))
+	check(t, err)
+	collector, err := New(Config{Client: client, Metadata: meta, Informers: c.Informers, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	check(t, err)
 	ctx, stop := context.WithCancel(c.Context)
 	ended := make(chan error, 1)
@@ -135,7 +142,7 @@ func TestWhatWasLeftWhileNobodyCollectedIsDeleted(t *testing.T) {
 	root := configMap(t, c, "default", "root")
 	configMap(t, c, "default", "child", owner(root))
 	erase(t, c, "root", metav1.DeletePropagationBackground)
-	run(t, c)
+	run(t, c, "system:admin", "system:masters")
 	awaitGone(t, c, "default", "child")
 }
 
