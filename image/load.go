@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -166,11 +165,11 @@ func forThisMachine(index v1.ImageIndex, d v1.Descriptor) (v1.Image, error) {
 		return nil, err
 	}
 	for _, m := range manifest.Manifests {
-		if m.Platform != nil && m.Platform.OS == "linux" && m.Platform.Architecture == runtime.GOARCH {
+		if ours(m) {
 			return inner.Image(m.Digest)
 		}
 	}
-	return nil, fmt.Errorf("%s has no image for linux/%s", d.Digest, runtime.GOARCH)
+	return nil, noneForThisMachine(manifest)
 }
 
 func (s *Store) loadDocker(ctx context.Context, archive string, progress func(Progress)) ([]string, error) {

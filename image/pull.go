@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"runtime"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -83,10 +81,7 @@ func (s *Store) pullFrom(ctx context.Context, ref name.Reference, from source, p
 	}
 	image, err := found.Image()
 	if err != nil {
-		if found.MediaType.IsIndex() {
-			return "", fmt.Errorf("no image for linux/%s among its platforms: %w", runtime.GOARCH, err)
-		}
-		return "", err
+		return "", otherPlatforms(found, err)
 	}
 	if found.MediaType == types.DockerManifestSchema1 || found.MediaType == types.DockerManifestSchema1Signed {
 		return "", errors.New("its manifest has the old schema 1, which holds no image config: push it again")
@@ -214,23 +209,4 @@ func (c *counting) Read(b []byte) (int, error) {
 		c.tell(c.p)
 	}
 	return n, err
-}
-
-// explain puts a failure in the user's terms.
-func explain(ref string, asked name.Reference, err error) error {
-	var refused *transport.Error
-	if !errors.As(err, &refused) {
-		if errors.Is(err, unix.ENOSPC) {
-			return fmt.Errorf("pull %s: no space left on device for images: free some, or remove images: %w", ref, err)
-		}
-		return fmt.Errorf("pull %s from %s: %w", ref, asked.Context().RegistryStr(), err)
-	}
-	switch refused.StatusCode {
-	case http.StatusNotFound:
-		return fmt.Errorf("pull %s: %w: %s has no such image", ref, ErrNotFound, asked.Context().RegistryStr())
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return fmt.Errorf("pull %s: %w: %s", ref, ErrUnauthorized, refused)
-	default:
-		return fmt.Errorf("pull %s from %s: %w", ref, asked.Context().RegistryStr(), err)
-	}
 }

@@ -60,7 +60,14 @@ func (b *resumingBody) reopen() error {
 	if err != nil {
 		return err
 	}
-	if resp.StatusCode != http.StatusPartialContent {
+	switch resp.StatusCode {
+	case http.StatusPartialContent:
+	case http.StatusOK: // it knows no ranges, and begins anew
+		if _, err := io.CopyN(io.Discard, resp.Body, b.at); err != nil {
+			resp.Body.Close()
+			return err
+		}
+	default:
 		resp.Body.Close()
 		return fmt.Errorf("registry answers %s to a range", resp.Status)
 	}
