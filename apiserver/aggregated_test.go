@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -195,5 +196,23 @@ func TestOthersThatDoNotAnswerAreUnavailable(t *testing.T) {
 	c.Client.Discovery().RESTClient().Get().AbsPath("/apis/boats.example.com/v1").Do(c.Context).StatusCode(&status)
 	if status != http.StatusServiceUnavailable {
 		t.Errorf("status %d", status)
+	}
+}
+
+func TestOthersAreToldWhomToBelieve(t *testing.T) {
+	c := apiservertest.Start(t, aggregating(), nil)
+	got, err := c.Client.CoreV1().ConfigMaps("kube-system").Get(c.Context, "extension-apiserver-authentication", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode([]byte(got.Data["requestheader-client-ca-file"]))
+	if block == nil {
+		t.Fatalf("no certificate of the front proxy's authority: %v", got.Data)
+	}
+	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+		t.Error(err)
+	}
+	if got.Data["client-ca-file"] != string(c.Config.CAData) || got.Data["requestheader-username-headers"] != `["X-Remote-User"]` {
+		t.Errorf("got %v", got.Data)
 	}
 }

@@ -19,7 +19,7 @@ import (
 // bootstrap makes what every cluster has: its first namespaces, and the Service by which pods reach this server.
 // It tries again until ctx ends, since storage may still be filling.
 func (s *Server) bootstrap(ctx context.Context, client kubernetes.Interface) error {
-	steps := []func(context.Context, kubernetes.Interface) error{s.namespaces, s.ownService, s.ownEndpoints, hooksDone}
+	steps := []func(context.Context, kubernetes.Interface) error{s.namespaces, s.trust, s.ownService, s.ownEndpoints, hooksDone}
 	var last error
 	err := wait.PollUntilContextCancel(ctx, 5*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		for _, step := range steps {

@@ -191,15 +191,19 @@ func (l *lazyConverter) get() managedfields.TypeConverter {
 }
 
 func (l *lazyConverter) ObjectToTyped(obj runtime.Object, options ...typed.ValidationOptions) (*typed.TypedValue, error) {
-	switch obj.(type) {
-	case *corev1.Binding, *authenticationv1.TokenRequest, // never stored, and without a schema
-		*apiregistrationv1.APIService: // unknown to client-go, whose schema this is
-		return managedfields.NewDeducedTypeConverter().ObjectToTyped(obj, options...)
-	}
-	if review.IsReview(obj) {
+	if withoutSchema(obj) {
 		return managedfields.NewDeducedTypeConverter().ObjectToTyped(obj, options...)
 	}
 	return l.get().ObjectToTyped(obj, options...)
+}
+
+// withoutSchema: client-go, whose schema this is, does not have what is never stored, nor APIServices.
+func withoutSchema(obj runtime.Object) bool {
+	switch obj.(type) {
+	case *corev1.Binding, *authenticationv1.TokenRequest, *apiregistrationv1.APIService:
+		return true
+	}
+	return review.IsReview(obj) || obj.GetObjectKind().GroupVersionKind().Group == apiregistrationv1.GroupName
 }
 
 func (l *lazyConverter) TypedToObject(value *typed.TypedValue) (runtime.Object, error) {
