@@ -104,16 +104,8 @@ func contains(archive, file string) (bool, error) {
 }
 
 func (s *Store) loadLayout(ctx context.Context, archive, dir string, progress func(Progress)) ([]string, error) {
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, err
-	}
-	f, err := os.Open(archive)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if err := untar(f, dir); err != nil {
-		return nil, err
+	if err := extract(archive, dir); err != nil {
+		return nil, fmt.Errorf("OCI layout: %w", err)
 	}
 	index, err := layout.ImageIndexFromPath(dir)
 	if err != nil {
@@ -125,20 +117,78 @@ func (s *Store) loadLayout(ctx context.Context, archive, dir string, progress fu
 	}
 	var names []string
 	for _, d := range manifest.Manifests {
-		image, err := forThisMachine(index, d)
-		if err != nil {
-			return nil, err
+		if d.Platform != nil && !ours(d) {
+			continue
 		}
 		ref, err := layoutName(d)
 		if err != nil {
 			return nil, err
+		}
+		image, err := forThisMachine(index, d)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", ref, err)
 		}
 		if _, err := s.add(ctx, image, ref, d.Digest.String(), progress); err != nil {
 			return nil, fmt.Errorf("%s: %w", ref, err)
 		}
 		names = append(names, ref)
 	}
+	if len(names) == 0 && len(manifest.Manifests) > 0 {
+		return nil, noneForThisMachine(manifest)
+	}
 	return names, nil
+}
+
+// extract unpacks a layout, which is of plain files only: nothing else could be read as one without harm.
+func extract(archive, dir string) error {
+	f, err := os.Open(archive)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	entries := tar.NewReader(f)
+	for {
+		h, err := entries.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = extractEntry(root, h, entries)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func extractEntry(root *os.Root, h *tar.Header, content io.Reader) error {
+	name := filepath.Clean(h.Name)
+	switch h.Typeflag {
+	case tar.TypeDir:
+		return root.MkdirAll(name, 0o700)
+	case tar.TypeXGlobalHeader:
+		return nil
+	case tar.TypeReg:
+	default:
+		return fmt.Errorf("%s is no plain file", h.Name)
+	}
+	if err := root.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	f, err := root.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, content)
+	return errors.Join(err, f.Close())
 }
 
 // layoutName is the name that an index gives an image: containerd's annotation has it whole, OCI's may be a tag.

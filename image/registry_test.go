@@ -163,6 +163,7 @@ func TestEachRefusalNamesTheImageAndTheReason(t *testing.T) {
 }
 
 func TestABlobThatIsMissingOrShortIsNamed(t *testing.T) {
+	t.Parallel() // the library asks again, a few seconds long
 	for what, shut := range map[string]http.HandlerFunc{
 		"missing": http.NotFound,
 		"short": func(w http.ResponseWriter, _ *http.Request) {
