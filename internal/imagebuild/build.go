@@ -33,7 +33,7 @@ type File struct {
 	Data   []byte
 	Source string
 	Link   string
-	Mode   fs.FileMode // 0644, or 0755 for directories and programs, when zero
+	Mode   fs.FileMode // when zero: 0644, 0755 for directories, Source's own; 01777 and the like are understood
 }
 
 // Image makes an image of files that runs as config says.
@@ -84,7 +84,7 @@ func writeParents(t *tar.Writer, made map[string]bool, dir string) error {
 }
 
 func writeEntry(t *tar.Writer, made map[string]bool, f File) error {
-	h := &tar.Header{Name: strings.TrimPrefix(f.Path, "/"), Mode: int64(f.Mode)}
+	h := &tar.Header{Name: strings.TrimPrefix(f.Path, "/"), Mode: unixMode(f.Mode)}
 	var content io.Reader
 	switch {
 	case f.Link != "":
@@ -101,7 +101,7 @@ func writeEntry(t *tar.Writer, made map[string]bool, f File) error {
 		}
 		h.Typeflag, h.Size, content = tar.TypeReg, info.Size(), file
 		if f.Mode == 0 {
-			h.Mode = int64(info.Mode().Perm())
+			h.Mode = unixMode(info.Mode())
 		}
 	case f.Data != nil:
 		h.Typeflag, h.Size, content = tar.TypeReg, int64(len(f.Data)), bytes.NewReader(f.Data)
@@ -109,7 +109,7 @@ func writeEntry(t *tar.Writer, made map[string]bool, f File) error {
 			h.Mode = 0o644
 		}
 	default:
-		if made[f.Path] {
+		if made[f.Path] && f.Mode == 0 {
 			return nil
 		}
 		made[f.Path] = true
@@ -117,9 +117,6 @@ func writeEntry(t *tar.Writer, made map[string]bool, f File) error {
 		if f.Mode == 0 {
 			h.Mode = 0o755
 		}
-	}
-	if f.Mode&fs.ModeSticky != 0 {
-		h.Mode = int64(f.Mode.Perm()) | 0o1000
 	}
 	if err := t.WriteHeader(h); err != nil {
 		return err
@@ -129,6 +126,17 @@ func writeEntry(t *tar.Writer, made map[string]bool, f File) error {
 	}
 	_, err := io.Copy(t, content)
 	return err
+}
+
+// unixMode is a mode as Linux and archives write it; set-uid, set-gid and sticky may be Linux' bits or Go's.
+func unixMode(m fs.FileMode) int64 {
+	mode := int64(m & 0o7777)
+	for bit, unix := range map[fs.FileMode]int64{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if m&bit != 0 {
+			mode |= unix
+		}
+	}
+	return mode
 }
 
 // Push sends an image to a registry; those on loopback are spoken to without TLS.
