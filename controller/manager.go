@@ -75,7 +75,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer running.Wait()
 	defer m.shutDown()
 	for _, l := range m.loops {
-		if !cache.WaitForCacheSync(ctx.Done(), l.synced...) {
+		if !cache.WaitFor(ctx, "", l.synced...) {
 			return nil
 		}
 	}
@@ -109,7 +109,7 @@ type loop struct {
 	env        Env
 	log        *slog.Logger
 	queue      workqueue.TypedRateLimitingInterface[types.NamespacedName]
-	synced     []cache.InformerSynced
+	synced     []cache.DoneChecker
 	reconciler Reconciler
 	events     *eventlog.Recorder
 	first      cache.SharedIndexInformer
@@ -135,7 +135,7 @@ func newLoop(c Config, declared Controller) (*loop, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.synced = append(l.synced, registration.HasSynced)
+		l.synced = append(l.synced, registration.HasSyncedChecker())
 		if i == 0 {
 			l.first = informer
 		}

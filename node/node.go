@@ -68,7 +68,7 @@ type Node struct {
 	secrets     corelisters.SecretLister
 	nodes       corelisters.NodeLister
 	classes     nodelisters.RuntimeClassLister
-	synced      []cache.InformerSynced
+	synced      []cache.DoneChecker
 	podEvents   cache.SharedIndexInformer
 	changed     chan struct{} // a ConfigMap or Secret has changed
 	ready       chan struct{}
@@ -101,7 +101,7 @@ func New(c Config) (*Node, error) {
 	for _, informer := range []cache.SharedIndexInformer{
 		core.Pods().Informer(), core.Services().Informer(), core.ConfigMaps().Informer(), core.Secrets().Informer(), core.Nodes().Informer(), c.Informers.Node().V1().RuntimeClasses().Informer(),
 	} {
-		n.synced = append(n.synced, informer.HasSynced)
+		n.synced = append(n.synced, informer.HasSyncedChecker())
 	}
 	capacity, err := machineCapacity(c.MaxPods, c.Volumes)
 	if err != nil {
@@ -113,7 +113,7 @@ func New(c Config) (*Node, error) {
 
 // Run is the node's life: it blocks until ctx ends. Pods go on without it.
 func (n *Node) Run(ctx context.Context) error {
-	if !cache.WaitForCacheSync(ctx.Done(), n.synced...) {
+	if !cache.WaitFor(ctx, "", n.synced...) {
 		return nil
 	}
 	n.running.Go(func() { n.events.Run(ctx) })

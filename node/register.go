@@ -272,20 +272,39 @@ func setNodeCondition(s *corev1.NodeStatus, c corev1.NodeCondition) {
 	s.Conditions = append(s.Conditions, c)
 }
 
-// reportStatus keeps the status fresh.
+// reportStatus keeps the status fresh: every minute, and soon after the cluster has taken the node for lost.
 func (n *Node) reportStatus(ctx context.Context) {
-	tick := time.NewTicker(statusEvery)
+	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
+	written := time.Now()
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
+		if time.Since(written) < statusEvery && !n.takenForLost() {
+			continue
+		}
+		written = time.Now()
 		if err := n.updateStatus(ctx); err != nil && ctx.Err() == nil {
 			n.log.Debug("node status not written; it is tried again", "err", err)
 		}
 	}
+}
+
+// takenForLost: the node has not been heard of for so long that nothing is known of it, as after a suspend.
+func (n *Node) takenForLost() bool {
+	node, err := n.nodes.Get(n.config.Name)
+	if err != nil {
+		return false
+	}
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.Status == corev1.ConditionUnknown
+		}
+	}
+	return false
 }
 
 // renewLease says every ten seconds that the node lives.

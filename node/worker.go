@@ -75,7 +75,7 @@ func (n *Node) followPods(ctx context.Context) (cache.ResourceEventHandlerRegist
 	if err != nil {
 		return nil, err
 	}
-	if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+	if !cache.WaitFor(ctx, "", registration.HasSyncedChecker()) {
 		return registration, ctx.Err()
 	}
 	return registration, nil

@@ -44,7 +44,7 @@ type shared struct {
 // Bounds of one resource's history and of one reader's backlog, in events.
 const (
 	historyLength = 1024
-	readerBacklog = 1024
+	readerBacklog = 512
 )
 
 // share makes the tee for a resource whose objects have example's type.
@@ -188,11 +188,13 @@ func (l lister) Watch(options metav1.ListOptions) (watch.Interface, error) {
 	if after < s.floor {
 		return nil, apierrors.NewResourceExpired("the history of " + s.resource.String() + " starts later")
 	}
-	r := &reader{from: s, events: make(chan watch.Event, historyLength+readerBacklog)}
-	for _, e := range s.history {
-		if rvOf(e.Object) > after {
-			r.events <- e
-		}
+	missed := s.history
+	for len(missed) > 0 && rvOf(missed[0].Object) <= after {
+		missed = missed[1:]
+	}
+	r := &reader{from: s, events: make(chan watch.Event, len(missed)+readerBacklog)}
+	for _, e := range missed {
+		r.events <- e
 	}
 	s.readers[r] = struct{}{}
 	return r, nil

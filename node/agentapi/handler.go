@@ -55,6 +55,7 @@ func Handler(c Config) http.Handler {
 	guarded("/portForward/{namespace}/{pod}/{uid}", a.portForward)
 	guarded("POST /run/{namespace}/{pod}/{container}", a.run)
 	guarded("GET /stats/summary", a.summary)
+	guarded("GET /logs/", http.StripPrefix("/logs/", http.FileServer(http.Dir("/var/log"))).ServeHTTP)
 	guarded("GET /metrics", a.metrics)
 	guarded("GET /metrics/resource", a.resourceMetrics)
 	return mux
