@@ -27,9 +27,10 @@ type Config struct {
 
 // Recorder queues events and writes them while it runs. One that repeats within ten minutes raises the count of the first.
 type Recorder struct {
-	config Config
-	queue  chan *corev1.Event
-	known  map[key]*corev1.Event
+	config  Config
+	queue   chan *corev1.Event
+	known   map[key]*corev1.Event
+	cleaned time.Time // when known was last gone through
 }
 
 // key is what two events have in common that are one.
@@ -97,9 +98,17 @@ func (r *Recorder) write(ctx context.Context, e *corev1.Event) {
 		return
 	}
 	r.known[k] = written
-	for old, known := range r.known {
-		if e.LastTimestamp.Sub(known.LastTimestamp.Time) > forgetAfter {
-			delete(r.known, old)
+	if e.LastTimestamp.Sub(r.cleaned) > forgetAfter/10 {
+		r.clean(e.LastTimestamp.Time)
+	}
+}
+
+// clean forgets what has not repeated for long.
+func (r *Recorder) clean(now time.Time) {
+	r.cleaned = now
+	for k, e := range r.known {
+		if now.Sub(e.LastTimestamp.Time) > forgetAfter {
+			delete(r.known, k)
 		}
 	}
 }
