@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -51,6 +52,9 @@ type world struct {
 	watch      func(w *world) // looks at every change, under mu
 }
 
+// startTime is what a pod needs to get ready, long enough that what serves too little meanwhile is seen.
+const startTime = 30 * time.Millisecond
+
 // broken is the image whose pods never get ready.
 const broken = "broken"
 
@@ -68,7 +72,7 @@ func newWorld(t testing.TB) *world {
 	_, err = w.Informers.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			w.note(obj.(*corev1.Pod), false)
-			fresh <- obj.(*corev1.Pod).Name
+			time.AfterFunc(startTime, func() { fresh <- obj.(*corev1.Pod).Name })
 		},
 		UpdateFunc: func(_, obj any) { w.note(obj.(*corev1.Pod), false) },
 		DeleteFunc: func(obj any) { w.note(obj.(*corev1.Pod), true) },

@@ -211,9 +211,15 @@ func TestSlowCachesMakeNoDuplicates(t *testing.T) {
 	if len(made) != 5 {
 		t.Fatalf("%d pods after three looks", len(made))
 	}
-	check(t, cached.Add(&made[0]))
-	check(t, cached.Add(&made[1]))
+	for i := range made {
+		check(t, cached.Add(&made[i]))
+	}
 	check(t, sets.Update(scale(t, c, 3)))
+	reconcile(1)
+	for _, p := range pods(t, c) { // those that stay are now the ones to go first, and those that went are still in the cache
+		p.Annotations = map[string]string{corev1.PodDeletionCost: "-1"}
+		check(t, cached.Add(&p))
+	}
 	reconcile(3)
 	if left := pods(t, c); len(left) != 3 {
 		t.Errorf("%d pods after the set has shrunk", len(left))
