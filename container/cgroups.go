@@ -78,8 +78,9 @@ func removeEmptyParents(group, top string) {
 	}
 }
 
-// killGroup kills every process in a group and below.
-func killGroup(group string) error {
+// killGroup kills every process in a group and below, but not this one and the shim: they have threads there while
+// they fork (shim.InGroups).
+func killGroup(group string, shimPID int) error {
 	m, err := groupManager(group, &cgroups.Resources{SkipDevices: true})
 	if err != nil {
 		return err
@@ -97,6 +98,9 @@ func killGroup(group string) error {
 		return fmt.Errorf("processes of cgroup %s: %w", group, err)
 	}
 	for _, pid := range pids {
+		if pid == os.Getpid() || pid == shimPID {
+			continue
+		}
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("kill process %d: %w", pid, err)
 		}

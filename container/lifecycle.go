@@ -77,7 +77,7 @@ func (e *Engine) StopContainer(ctx context.Context, id string, timeout time.Dura
 	if err := c.signal(unix.SIGKILL); err != nil {
 		return err
 	}
-	if err := killGroup(c.Cgroup); err != nil {
+	if err := killGroup(c.Cgroup, c.sandbox.ShimPID); err != nil {
 		return err
 	}
 	if !c.ended(ctx, 30*time.Second) {
@@ -168,7 +168,7 @@ func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
 }
 
 func (e *Engine) unmakeContainer(c *container) error {
-	if err := killGroup(c.Cgroup); err != nil {
+	if err := killGroup(c.Cgroup, c.sandbox.ShimPID); err != nil {
 		return err
 	}
 	if err := removeGroup(c.Cgroup); err != nil {

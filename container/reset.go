@@ -64,7 +64,7 @@ func resetGroups(parent string) error {
 		if _, err := os.Stat(dir); err != nil {
 			continue
 		}
-		failed = errors.Join(failed, killGroup(parent), removeTree(dir))
+		failed = errors.Join(failed, killGroup(parent, 0), removeTree(dir))
 	}
 	return failed
 }

@@ -116,7 +116,7 @@ func (s *sandbox) ownNetwork() bool { return s.namespaces().Network != cri.Names
 
 // startShim runs this program's shim in namespaces of the pod's own, and waits until it serves.
 func (s *sandbox) startShim(binary string, cgroupDirs []string) error {
-	setup := shim.Setup{Cgroups: cgroupDirs, OwnNetwork: s.ownNetwork(), Sysctls: s.config.GetLinux().GetSysctls()}
+	setup := shim.Setup{OwnNetwork: s.ownNetwork(), Sysctls: s.config.GetLinux().GetSysctls()}
 	flags := uintptr(0)
 	ns := s.namespaces()
 	if ns.Network != cri.NamespaceMode_NODE {
@@ -138,7 +138,7 @@ func (s *sandbox) startShim(binary string, cgroupDirs []string) error {
 		return fmt.Errorf("make the shim's socket: %w", err)
 	}
 	defer listener.Close()
-	report, err := s.fork(binary, listener, string(text), flags)
+	report, err := s.fork(binary, listener, string(text), flags, cgroupDirs)
 	if err != nil {
 		return fmt.Errorf("start shim: %w", err)
 	}
@@ -151,7 +151,7 @@ func (s *sandbox) startShim(binary string, cgroupDirs []string) error {
 }
 
 // fork starts the shim in a session of its own, so that it outlives the daemon.
-func (s *sandbox) fork(binary string, listener *os.File, setup string, flags uintptr) (report *os.File, err error) {
+func (s *sandbox) fork(binary string, listener *os.File, setup string, flags uintptr, cgroupDirs []string) (report *os.File, err error) {
 	report, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -172,10 +172,15 @@ func (s *sandbox) fork(binary string, listener *os.File, setup string, flags uin
 		return nil, err
 	}
 	defer exe.Close()
-	p, err := os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{shim.Part, s.dir, setup}, &os.ProcAttr{
+	attr := &os.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=2", "GOGC=20"}, // it makes little garbage, and should stay small
 		Files: []*os.File{null, null, complaints, listener, write},
 		Sys:   &syscall.SysProcAttr{Setsid: true, Cloneflags: flags},
+	}
+	var p *os.Process
+	err = shim.InGroups(cgroupDirs, attr.Sys, func() (err error) {
+		p, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{shim.Part, s.dir, setup}, attr)
+		return err
 	})
 	if err != nil {
 		report.Close()
@@ -230,7 +235,7 @@ func (e *Engine) endShim(s *sandbox) error {
 		}
 	}
 	for _, c := range e.containersOf(s) {
-		if err := killGroup(c.Cgroup); err != nil {
+		if err := killGroup(c.Cgroup, s.ShimPID); err != nil {
 			return err
 		}
 	}
@@ -305,7 +310,7 @@ func (e *Engine) unmake(s *sandbox) error {
 		return errors.Join(failed, err)
 	}
 	if s.Cgroup != "" {
-		failed = errors.Join(failed, removeGroup(s.shimGroup()))
+		failed = errors.Join(failed, killGroup(s.shimGroup(), 0), removeGroup(s.shimGroup()))
 		removeEmptyParents(s.Cgroup, e.config.CgroupParent)
 	}
 	return errors.Join(failed, os.RemoveAll(s.dir))

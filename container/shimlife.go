@@ -169,7 +169,7 @@ func (e *Engine) shimEnded(s *sandbox) {
 	}
 	e.log.Info("sandbox has ended", "pod", s.config.GetMetadata().GetNamespace()+"/"+s.config.GetMetadata().GetName())
 	for _, c := range e.containersOf(s) {
-		if err := killGroup(c.Cgroup); err != nil {
+		if err := killGroup(c.Cgroup, s.ShimPID); err != nil {
 			e.log.Error("container cannot be killed", "container", c.ID, "err", err)
 		}
 		c.lost()
@@ -193,7 +193,7 @@ func (e *Engine) clearAborted() error {
 			err = e.clearSandbox(entry.Name())
 		}
 		if err != nil {
-			return err
+			e.log.Error("something half-made cannot be removed", "pod", entry.Name(), "err", err)
 		}
 	}
 	return nil
@@ -201,7 +201,7 @@ func (e *Engine) clearAborted() error {
 
 func (e *Engine) clearContainers(s *sandbox) error {
 	for _, id := range s.halfMade {
-		c := &container{ID: id, dir: filepath.Join(s.dir, containersDir, id), Cgroup: path.Join(s.Cgroup, id)}
+		c := &container{ID: id, sandbox: s, dir: filepath.Join(s.dir, containersDir, id), Cgroup: path.Join(s.Cgroup, id)}
 		if err := e.unmakeContainer(c); err != nil {
 			return fmt.Errorf("remove half-made container %s: %w", id, err)
 		}

@@ -69,7 +69,10 @@ func (s *server) startContainer(spec Container, path string) (*container, error)
 	pidfd := -1
 	attr.PidFD = &pidfd
 	ended := make(chan unix.WaitStatus, 1)
-	c.pid, err = s.fork(initPart, append(std, file, report, c.pts), attr, func(status unix.WaitStatus) { ended <- status })
+	err = InGroups(spec.Cgroups, attr, func() (err error) {
+		c.pid, err = s.fork(initPart, append(std, file, report, c.pts), attr, func(status unix.WaitStatus) { ended <- status })
+		return err
+	})
 	report.Close()
 	if err != nil {
 		return nil, fmt.Errorf("fork: %w", err)

@@ -5,18 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// joining is what the entrance part reads: where to go, and what to become there.
-type joining struct {
-	Process Process  `json:"process"`
-	Cgroups []string `json:"cgroups"`
-}
 
 // exec runs a further command in a container. The first reply says that it runs, the second how it ended; when
 // the client goes before that, the command is killed.
@@ -153,10 +146,9 @@ func (s *session) close() {
 	}
 }
 
-// join forks the entrance. The thread's pid namespace for children is the container's for that time; the thread
-// ends with the goroutine.
+// join forks the entrance, by a thread whose pid namespace for children is the container's.
 func (s *server) join(c *container, p Process, std []*os.File, done func(unix.WaitStatus)) (int, error) {
-	data, err := json.Marshal(joining{Process: p, Cgroups: c.spec.Cgroups})
+	data, err := json.Marshal(p)
 	if err != nil {
 		return 0, err
 	}
@@ -170,26 +162,20 @@ func (s *server) join(c *container, p Process, std []*os.File, done func(unix.Wa
 		return 0, err
 	}
 	defer problems.Close()
-	type result struct {
-		pid int
-		err error
-	}
-	results := make(chan result, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread is spoilt
+	attr, pid := &syscall.SysProcAttr{Setsid: p.TTY}, 0
+	err = InGroups(c.spec.Cgroups, attr, func() error {
 		if err := unix.Setns(int(c.pidfd.Fd()), unix.CLONE_NEWPID); err != nil {
-			results <- result{0, fmt.Errorf("join the container's pid namespace: %w", err)}
-			return
+			return fmt.Errorf("join the container's pid namespace: %w", err)
 		}
-		pid, err := s.fork(joinPart, append(std[:3:3], spec, report, c.pidfd), &syscall.SysProcAttr{Setsid: p.TTY}, done)
-		results <- result{pid, err}
-	}()
-	r := <-results
+		var err error
+		pid, err = s.fork(joinPart, append(std[:3:3], spec, report, c.pidfd), attr, done)
+		return err
+	})
 	report.Close()
-	if r.err != nil {
-		return 0, r.err
+	if err != nil {
+		return 0, err
 	}
-	return r.pid, readProblem(problems)
+	return pid, readProblem(problems)
 }
 
 func memoryFile(data []byte) (*os.File, error) {

@@ -40,9 +40,6 @@ func initContainer(data []byte) error {
 	if err := hide(); err != nil {
 		return err
 	}
-	if err := joinCgroups(c.Cgroups); err != nil {
-		return err
-	}
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return fmt.Errorf("make cgroup namespace: %w", err)
 	}
@@ -58,17 +55,14 @@ func initContainer(data []byte) error {
 
 // joinContainer enters a container's namespaces and becomes a command in it.
 func joinContainer(data []byte) error {
-	var j joining
-	if err := json.Unmarshal(data, &j); err != nil {
+	var p Process
+	if err := json.Unmarshal(data, &p); err != nil {
 		return fmt.Errorf("process spec: %w", err)
 	}
 	if err := hide(); err != nil {
 		return err
 	}
-	if err := joinCgroups(j.Cgroups); err != nil {
-		return err
-	}
-	if err := setOOMScore(j.Process.OOMScoreAdj); err != nil {
+	if err := setOOMScore(p.OOMScoreAdj); err != nil {
 		return err
 	}
 	// A thread that shares its root and directory with others cannot change its mount namespace.
@@ -81,7 +75,7 @@ func joinContainer(data []byte) error {
 	if err := unix.Chdir("/"); err != nil {
 		return err
 	}
-	return execute(&j.Process)
+	return execute(&p)
 }
 
 // hide keeps processes of the container from reaching into this one through /proc before it is theirs.

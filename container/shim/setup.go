@@ -16,17 +16,12 @@ type Setup struct {
 	// OwnNetwork: the network namespace is the pod's own, so that its loopback must be brought up.
 	OwnNetwork bool              `json:"ownNetwork"`
 	Sysctls    map[string]string `json:"sysctls"`
-	// Cgroups are the directories that the shim joins, one for each hierarchy.
-	Cgroups []string `json:"cgroups"`
 }
 
 func setUp(text string) error {
 	var s Setup
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		return fmt.Errorf("shim: set-up: %w", err)
-	}
-	if err := joinCgroups(s.Cgroups); err != nil {
-		return err
 	}
 	if s.Hostname != "" {
 		if err := unix.Sethostname([]byte(s.Hostname)); err != nil {
@@ -42,15 +37,6 @@ func setUp(text string) error {
 		file := path.Join("/proc/sys", strings.ReplaceAll(name, ".", "/"))
 		if err := os.WriteFile(file, []byte(value), 0o644); err != nil {
 			return fmt.Errorf("sysctl %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-func joinCgroups(dirs []string) error {
-	for _, dir := range dirs {
-		if err := os.WriteFile(path.Join(dir, "cgroup.procs"), []byte("0"), 0o644); err != nil {
-			return fmt.Errorf("join cgroup: %w", err)
 		}
 	}
 	return nil
