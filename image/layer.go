@@ -49,7 +49,11 @@ func (s *Store) addLayer(diffID string, open func() (io.ReadCloser, error)) erro
 	if err := os.Mkdir(root, 0o755); err != nil {
 		return err
 	}
-	if err := unpack(diffID, open, root); err != nil {
+	implied, err := unpack(diffID, open, root)
+	if err != nil {
+		return err
+	}
+	if err := putImplied(tmp, implied); err != nil {
 		return err
 	}
 	if err := s.sync(); err != nil {
@@ -58,32 +62,32 @@ func (s *Store) addLayer(diffID string, open func() (io.ReadCloser, error)) erro
 	return os.Rename(tmp, s.path("layers", bare(diffID)))
 }
 
-func unpack(diffID string, open func() (io.ReadCloser, error), root string) (err error) {
+func unpack(diffID string, open func() (io.ReadCloser, error), root string) (implied map[string]bool, err error) {
 	compressed, err := open()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, compressed.Close()) }()
 	plain, done, err := decompress(compressed)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer done()
 	hash := sha256.New()
 	archive := io.TeeReader(plain, hash)
-	if err := untar(archive, root); err != nil {
-		return err
+	if implied, err = untarInto(archive, root); err != nil {
+		return nil, err
 	}
 	if _, err := io.Copy(io.Discard, archive); err != nil { // what lies behind the archive's end counts too
-		return fmt.Errorf("read archive: %w", err)
+		return nil, fmt.Errorf("read archive: %w", err)
 	}
 	if _, err := io.Copy(io.Discard, compressed); err != nil {
-		return fmt.Errorf("read archive: %w", err)
+		return nil, fmt.Errorf("read archive: %w", err)
 	}
 	if got := "sha256:" + hex.EncodeToString(hash.Sum(nil)); got != diffID {
-		return fmt.Errorf("layer has digest %s, its image says %s", got, diffID)
+		return nil, fmt.Errorf("layer has digest %s, its image says %s", got, diffID)
 	}
-	return nil
+	return implied, nil
 }
 
 // decompress recognises gzip, zstd and bzip2 by their first bytes; anything else is taken as it is.

@@ -155,6 +155,9 @@ func (s *Store) makeSnapshot(dir, key, image string) (snapshot, error) {
 	if err := os.Mkdir(filepath.Join(tmp, "work"), 0o700); err != nil {
 		return made, err
 	}
+	if err := showImplied(s.lower(r), filepath.Join(tmp, "upper")); err != nil {
+		return made, err
+	}
 	if err := s.put(filepath.Join(tmp, "snapshot.json"), made); err != nil {
 		return made, err
 	}

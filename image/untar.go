@@ -31,6 +31,8 @@ type untarrer struct {
 	parent     int
 	// times are set last, since later entries change their directories.
 	times []dirTime
+	// implied are the directories that have no entry of their own so far; "." is the root.
+	implied map[string]bool
 }
 
 type dirTime struct {
@@ -38,25 +40,26 @@ type dirTime struct {
 	at   time.Time
 }
 
-// untar unpacks an archive into dir, which is empty and on a file system that can hold overlayfs' upper layers.
-func untar(r io.Reader, dir string) error {
+// untarInto unpacks an archive into dir, which is empty and on a file system that can hold overlayfs' upper layers.
+// It returns the directories that the archive implies and does not name.
+func untarInto(r io.Reader, dir string) (implied map[string]bool, err error) {
 	root, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", dir, err)
+		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
-	u := &untarrer{root: root, parent: -1}
+	u := &untarrer{root: root, parent: -1, implied: map[string]bool{".": true}}
 	defer u.close()
 	archive := tar.NewReader(r)
 	for {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
-			return u.setTimes()
+			return u.implied, u.setTimes()
 		}
 		if err != nil {
-			return fmt.Errorf("read archive: %w", err)
+			return nil, fmt.Errorf("read archive: %w", err)
 		}
 		if err := u.entry(h, archive); err != nil {
-			return fmt.Errorf("unpack %q: %w", h.Name, err)
+			return nil, fmt.Errorf("unpack %q: %w", h.Name, err)
 		}
 	}
 }
@@ -180,6 +183,7 @@ func (u *untarrer) makeDir(parent, base, full string) (int, error) {
 	if err := unix.Mkdirat(at, base, 0o755); err != nil {
 		return -1, fmt.Errorf("make directory %q: %w", full, err)
 	}
+	u.implied[full] = true
 	if hidden {
 		if err := hideLower(at, base); err != nil {
 			return -1, err
@@ -285,6 +289,7 @@ func (u *untarrer) setDirectory(fd int, h *tar.Header, name string) error {
 		return err
 	}
 	u.times = append(u.times, dirTime{name, h.ModTime})
+	delete(u.implied, path.Clean(name))
 	return nil
 }
 

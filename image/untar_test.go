@@ -3,6 +3,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,6 +37,11 @@ func archiveOf(t testing.TB, headers ...*tar.Header) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+func untar(r io.Reader, dir string) error {
+	_, err := untarInto(r, dir)
+	return err
 }
 
 // arena is a directory to unpack into, beside others that nothing may touch: neither what is in them, nor their
