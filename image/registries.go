@@ -155,7 +155,7 @@ func (r *registries) transport(host string) (http.RoundTripper, error) {
 	t.MaxIdleConnsPerHost = layersAtOnce
 	c := r.Configs[host].TLS
 	if c == nil {
-		return &resuming{t}, nil
+		return &resuming{patient{t, patience}}, nil
 	}
 	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: c.InsecureSkipVerify}
 	if c.CAFile != "" {
@@ -176,5 +176,5 @@ func (r *registries) transport(host string) (http.RoundTripper, error) {
 		}
 		t.TLSClientConfig.Certificates = []tls.Certificate{pair}
 	}
-	return &resuming{t}, nil
+	return &resuming{patient{t, patience}}, nil
 }
