@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -111,6 +112,13 @@ func (c *Claim[T]) release(ctx context.Context, o T) error {
 		return nil // it is not there any more, or is another object of that name now
 	}
 	return err
+}
+
+// Moved says whether a change to a dependant may concern an owner. One to an orphan does only if its labels are new, or
+// if it has just become one.
+func Moved(before, after metav1.Object) bool {
+	return metav1.GetControllerOfNoCopy(after) != nil || metav1.GetControllerOfNoCopy(before) != nil ||
+		!maps.Equal(before.GetLabels(), after.GetLabels())
 }
 
 // Key of an object.

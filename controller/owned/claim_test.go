@@ -131,3 +131,21 @@ func names(all []*corev1.Pod) []string {
 	slices.Sort(names)
 	return names
 }
+
+func TestOrphansConcernNobodyUntilTheirLabelsChange(t *testing.T) {
+	owner := object("owner")
+	for name, test := range map[string]struct {
+		before, after *corev1.Pod
+		want          bool
+	}{
+		"same labels":   {labelled("o", "a", nil), labelled("o", "a", nil), false},
+		"new labels":    {labelled("o", "a", nil), labelled("o", "b", nil), true},
+		"just released": {labelled("o", "a", owner), labelled("o", "a", nil), true},
+		"just adopted":  {labelled("o", "a", nil), labelled("o", "a", owner), true},
+		"owned":         {labelled("o", "a", owner), labelled("o", "a", owner), true},
+	} {
+		if got := Moved(test.before, test.after); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

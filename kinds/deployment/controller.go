@@ -44,15 +44,20 @@ func Controller() controller.Controller {
 
 var kind = appsv1.SchemeGroupVersion.WithKind("Deployment")
 
-// ownersOfSet is the Deployment that a ReplicaSet belongs to; of an orphan, those that would have it.
+// ownersOfSet is the Deployment that a ReplicaSet belongs to, and did before; of an orphan that is new or has new
+// labels, those that would have it.
 func ownersOfSet(env controller.Env, obj, old runtime.Object) []types.NamespacedName {
 	rs := obj.(*appsv1.ReplicaSet)
+	before, changed := old.(*appsv1.ReplicaSet)
+	if !changed {
+		return ownersOf(env, rs)
+	}
+	if !owned.Moved(before, rs) {
+		return nil
+	}
 	keys := ownersOf(env, rs)
-	if before, ok := old.(*appsv1.ReplicaSet); ok {
-		was, is := metav1.GetControllerOfNoCopy(before), metav1.GetControllerOfNoCopy(rs)
-		if was != nil && (is == nil || is.UID != was.UID) {
-			keys = append(keys, ownersOf(env, before)...)
-		}
+	if metav1.GetControllerOfNoCopy(before) != nil && !apiequality.Semantic.DeepEqual(before.OwnerReferences, rs.OwnerReferences) {
+		keys = append(keys, ownersOf(env, before)...)
 	}
 	return keys
 }

@@ -62,15 +62,20 @@ func noteEnd(env controller.Env, flight *owned.Flight[*corev1.Pod], pod *corev1.
 
 var kind = appsv1.SchemeGroupVersion.WithKind("ReplicaSet")
 
-// ownersOfPod is the ReplicaSet that a pod belongs to; of an orphan, those that would have it.
+// ownersOfPod is the ReplicaSet that a pod belongs to, and did before; of an orphan that is new or has new labels, those
+// that would have it.
 func ownersOfPod(env controller.Env, obj, old runtime.Object) []types.NamespacedName {
 	pod := obj.(*corev1.Pod)
+	before, changed := old.(*corev1.Pod)
+	if !changed {
+		return ownersOf(env, pod)
+	}
+	if !owned.Moved(before, pod) {
+		return nil
+	}
 	keys := ownersOf(env, pod)
-	if before, ok := old.(*corev1.Pod); ok {
-		was, is := metav1.GetControllerOfNoCopy(before), metav1.GetControllerOfNoCopy(pod)
-		if was != nil && (is == nil || is.UID != was.UID) {
-			keys = append(keys, ownersOf(env, before)...)
-		}
+	if metav1.GetControllerOfNoCopy(before) != nil && !apiequality.Semantic.DeepEqual(before.OwnerReferences, pod.OwnerReferences) {
+		keys = append(keys, ownersOf(env, before)...)
 	}
 	return keys
 }
