@@ -23,7 +23,7 @@ import (
 
 // bench is one run.
 type bench struct {
-	dhow, image, dir string
+	dhow, pause, dir string
 	ctx              context.Context
 	server           *exec.Cmd
 	started          time.Time
@@ -34,7 +34,7 @@ func main() {
 	b := &bench{}
 	inside := flag.Bool("inside", false, "already in namespaces of its own")
 	flag.StringVar(&b.dhow, "dhow", "bin/dhow", "the binary to measure")
-	flag.StringVar(&b.image, "image", "", "archive of an image named bench/pause:1 that waits for ever")
+	flag.StringVar(&b.pause, "pause", "", "the static program that waits for ever, built from bench/pause")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -79,8 +79,8 @@ func (b *bench) run() (err error) {
 	return nil
 }
 
-// figure prints one result beside its budget.
-func figure(name, value, budget string) { fmt.Printf("%-52s %16s   budget %s\n", name, value, budget) }
+// figure prints one result beside its budget; the columns are those of bench/run.
+func figure(name, value, budget string) { fmt.Printf("%-46s %14s %10s\n", name, value, budget) }
 
 func (b *bench) do(args ...string) error {
 	out, err := exec.CommandContext(b.ctx, b.dhow, append([]string{"--root", b.dir}, args...)...).CombinedOutput()

@@ -10,8 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-const pauseImage = "bench/pause:1"
-
 func pod(name string) *corev1.Pod {
 	var grace int64
 	return &corev1.Pod{
@@ -27,7 +25,7 @@ func pod(name string) *corev1.Pod {
 
 // coldStart measures a server on empty data: until it answers, its node is Ready, and a first pod runs.
 func (b *bench) coldStart() error {
-	if err := b.do("load", "-i", b.image); err != nil {
+	if err := b.loadImage(); err != nil {
 		return err
 	}
 	if err := b.start(); err != nil {
