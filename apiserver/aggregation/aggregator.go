@@ -145,12 +145,12 @@ func (a *Aggregator) checkNext(ctx context.Context) bool {
 // Wrap passes requests for others' groups on to them, and the rest to next.
 func (a *Aggregator) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		gv, rest := groupVersionOf(r.URL.Path)
+		gv := groupVersionOf(r.URL.Path)
 		if b := a.find(gv); b != nil {
 			b.ServeHTTP(w, r)
 			return
 		}
-		if group := a.group(gv.Group); group != nil && gv.Version == "" && !rest {
+		if group := a.group(gv.Group); group != nil && r.URL.Path == "/apis/"+gv.Group {
 			discovery.NewAPIGroupHandler(a.config.Serializer, *group).ServeHTTP(w, r)
 			return
 		}

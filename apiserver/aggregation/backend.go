@@ -152,17 +152,16 @@ func get(client *http.Client, at *url.URL, into any) error {
 	return nil
 }
 
-// groupVersionOf reads what API a path is of, also that of its OpenAPI document; rest says whether more follows.
-func groupVersionOf(path string) (gv schema.GroupVersion, rest bool) {
-	path = strings.TrimPrefix(path, "/openapi/v3")
-	after, ok := strings.CutPrefix(path, "/apis/")
+// groupVersionOf reads what API a path is of, also that of its OpenAPI document.
+func groupVersionOf(path string) (gv schema.GroupVersion) {
+	after, ok := strings.CutPrefix(strings.TrimPrefix(path, "/openapi/v3"), "/apis/")
 	if !ok {
-		return gv, true
+		return gv
 	}
 	parts := strings.SplitN(after, "/", 3)
 	gv.Group = parts[0]
 	if len(parts) > 1 {
 		gv.Version = parts[1]
 	}
-	return gv, len(parts) > 2
+	return gv
 }
