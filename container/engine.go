@@ -25,6 +25,7 @@ type Engine struct {
 	log    *slog.Logger
 	events *broadcaster
 	ready  chan struct{}
+	failed error // why Run did not start; set before ready is closed
 
 	mu         sync.Mutex
 	sandboxes  map[string]*sandbox
@@ -95,7 +96,9 @@ func (e *Engine) load() error {
 // shims and their containers go on.
 func (e *Engine) Run(ctx context.Context) error {
 	if err := e.clearAborted(); err != nil {
-		return fmt.Errorf("container engine: %w", err)
+		e.failed = fmt.Errorf("container engine: %w", err)
+		close(e.ready)
+		return e.failed
 	}
 	e.mu.Lock()
 	e.run = ctx
@@ -115,11 +118,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready blocks until Run has taken over every shim.
+// Ready blocks until Run has taken over every shim, or says why it could not.
 func (e *Engine) Ready(ctx context.Context) error {
 	select {
 	case <-e.ready:
-		return nil
+		return e.failed
 	case <-ctx.Done():
 		return ctx.Err()
 	}

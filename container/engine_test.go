@@ -249,6 +249,25 @@ func TestUsersAreLookedUpInTheImage(t *testing.T) {
 	}
 }
 
+func TestGroupsAreTheImagesUnlessItNamesOne(t *testing.T) {
+	r := newRig(t)
+	number := func(n int64) *cri.Int64Value { return &cri.Int64Value{Value: n} }
+	for want, who := range map[string]*cri.LinuxContainerSecurityContext{
+		"uid=1000(worker) gid=1001(workers) groups=1001(workers),2000(extra)": {RunAsUser: number(1000)},
+		"uid=1000(worker) gid=3000 groups=2000(extra),3000":                   {RunAsUser: number(1000), RunAsGroup: number(3000)},
+		"uid=1000(worker) gid=2000(extra) groups=2000(extra)":                 {RunAsUsername: "worker:extra"},
+		"uid=4242 gid=0(root) groups=0(root)":                                 {RunAsUsername: "4242"},
+		"uid=4242 gid=1001(workers) groups=1001(workers)":                     {RunAsUsername: "4242:workers"},
+		"uid=0(root) gid=0(root) groups=0(root)":                              {},
+	} {
+		config := command("id")
+		config.Linux.SecurityContext = who
+		if out, _ := r.result(config); out != want {
+			t.Errorf("%v is %s, want %s", who, out, want)
+		}
+	}
+}
+
 func TestACommandThatIsNotThereIsAStartError(t *testing.T) {
 	r := newRig(t)
 	for path, want := range map[string]int32{"/bin/none": 127, "none": 127, "/etc/notaprogram": 126} {
