@@ -12,6 +12,7 @@ import (
 	"dhow/apiserver/token"
 	"dhow/identity"
 	"dhow/kinds/admissionregistration"
+	"dhow/kinds/apiservice"
 	"dhow/kinds/configmap"
 	"dhow/kinds/daemonset"
 	"dhow/kinds/deployment"
@@ -66,6 +67,7 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 		daemonset.Kind(),
 		endpointslice.Kind(),
 		lease.Kind(),
+		apiservice.Kind(),
 		priorityclass.Kind(),
 	}
 	all = append(all, rbac.Kinds(guard)...)

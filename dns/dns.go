@@ -59,7 +59,7 @@ type Server struct {
 	changed   chan struct{} // has one when the Corefile may have changed
 	ready     chan struct{} // closed once queries are answered
 	synced    atomic.Bool
-	probes    sync.WaitGroup // for forwarding loops
+	probes    sync.WaitGroup   // for forwarding loops
 	listen    []netip.AddrPort // set once, before the first Corefile is loaded
 }
 

@@ -142,4 +142,3 @@ func cells(s *apiregistrationv1.APIService) []any {
 	}
 	return []any{server, available, table.Since(s.CreationTimestamp)}
 }
-
