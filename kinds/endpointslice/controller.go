@@ -22,12 +22,19 @@ const managedBy = "endpointslice-controller.k8s.io"
 
 // Controller lists the pods behind Services. Its keys are Services.
 func Controller() controller.Controller {
+	flight := owned.NewFlight[*discoveryv1.EndpointSlice]()
 	return controller.Controller{
 		Name: "endpointslice-controller",
 		Reads: []controller.Read{
 			{Object: &corev1.Service{}},
 			{Object: &corev1.Pod{}, Keys: owned.ServicesOfPod},
-			{Object: &discoveryv1.EndpointSlice{}, Keys: serviceOfSlice},
+			{Object: &discoveryv1.EndpointSlice{}, Keys: func(env controller.Env, obj, old runtime.Object) []types.NamespacedName {
+				keys := serviceOfSlice(env, obj, old)
+				if old == nil && len(keys) > 0 {
+					noteEnd(env, flight, keys[0], obj.(*discoveryv1.EndpointSlice))
+				}
+				return keys
+			}},
 			{Object: &corev1.Node{}, Keys: func(controller.Env, runtime.Object, runtime.Object) []types.NamespacedName { return nil }},
 		},
 		Writes: []controller.Write{
@@ -36,8 +43,16 @@ func Controller() controller.Controller {
 		},
 		Workers: 8,
 		New: func(env controller.Env) controller.Reconciler {
-			return &reconciler{env: env, flight: owned.NewFlight[*discoveryv1.EndpointSlice]()}
+			return &reconciler{env: env, flight: flight}
 		},
+	}
+}
+
+// noteEnd tells the flight of a slice that the cache has no more.
+func noteEnd(env controller.Env, flight *owned.Flight[*discoveryv1.EndpointSlice], service types.NamespacedName, slice *discoveryv1.EndpointSlice) {
+	cached, err := env.Informers.Discovery().V1().EndpointSlices().Lister().EndpointSlices(slice.Namespace).Get(slice.Name)
+	if apierrors.IsNotFound(err) || err == nil && cached.UID != slice.UID {
+		flight.Ended(service, slice.UID, env.Now())
 	}
 }
 
