@@ -193,6 +193,29 @@ func TestACommandThatIsNotInTheImageIsTold(t *testing.T) {
 	wantAll(t, n.waitingReason("typo", "StartError"), "/bin/no-such-command", "no such file")
 }
 
+// fill writes to path until no more than left bytes are free on the disk below dir.
+func fill(t *testing.T, path, dir string, left uint64) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	block := make([]byte, 1<<20)
+	for {
+		var st syscall.Statfs_t
+		if err := syscall.Statfs(dir, &st); err != nil {
+			t.Fatal(err)
+		}
+		if st.Bavail*uint64(st.Bsize) <= left {
+			return
+		}
+		if _, err := f.Write(block); err != nil {
+			return // it is full
+		}
+	}
+}
+
 func TestAFullDiskStopsWritesButNotTheCluster(t *testing.T) {
 	n := newNode(t)
 	if err := syscall.Mount("tmpfs", n.root, "tmpfs", 0, "size=256m"); err != nil {
@@ -203,15 +226,16 @@ func TestAFullDiskStopsWritesButNotTheCluster(t *testing.T) {
 	n.waitReady()
 	n.kubectl("create", "configmap", "before")
 	filler := filepath.Join(n.root, "filler")
-	f, err := os.Create(filler)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block := make([]byte, 1<<20)
-	for err == nil {
-		_, err = f.Write(block)
-	}
-	f.Close()
+	fill(t, filler, n.root, 64<<20)
+	n.eventually("writes to be refused", time.Minute, func() error {
+		out, err := n.dhow("kubectl", "create", "configmap", "refused")
+		if err == nil || !strings.Contains(out, "no space left on device") {
+			_, _ = n.dhow("kubectl", "delete", "configmap", "refused")
+			return errorf("%s", out)
+		}
+		return nil
+	})
+	fill(t, filler, n.root, 0)
 	if out, err := n.dhow("load", "-i", busyboxArchive(t)); err == nil {
 		t.Errorf("an image was loaded onto a full disk:\n%s", out)
 	} else {
