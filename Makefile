@@ -5,13 +5,17 @@ K8S      := $(shell go list -m -f '{{.Version}}' k8s.io/apiserver 2>/dev/null | 
 LDFLAGS  := -s -w -X dhow/cli.version=$(VERSION) -X k8s.io/component-base/version.gitVersion=$(K8S)+dhow
 BUILD    := go build -ldflags '$(LDFLAGS)'
 
-.PHONY: build arm64 demo test lint e2e bench conformance gen clean
+.PHONY: build shim arm64 demo test lint e2e bench conformance gen clean
 
-build: ## bin/dhow, static
-	$(BUILD) -o bin/dhow .
+build: shim ## bin/dhow, static
+	$(BUILD) -tags shimbinary -o bin/dhow .
 
-arm64: ## bin/dhow-arm64, cross-compiled
-	GOARCH=arm64 $(BUILD) -o bin/dhow-arm64 .
+shim: ## the part that holds a pod, which build puts into the binary
+	go build -ldflags '-s -w' -o container/shimbinary/shim ./container/shimbinary/program
+
+arm64: export GOARCH = arm64
+arm64: shim ## bin/dhow-arm64, cross-compiled
+	$(BUILD) -tags shimbinary -o bin/dhow-arm64 .
 
 demo: build ## the main job, shown end to end, then cleaned up
 	bin/dhow demo

@@ -23,7 +23,8 @@ type Config struct {
 	Images Images
 	// Network connects sandboxes that have a network namespace of their own. Nil: loopback only.
 	Network Network
-	// Program is the binary that plays the shim's part, this program's own if empty. It imports shimentry.
+	// Program is the binary that plays the shim's part; it imports shimentry. If empty it is the one built in
+	// (shimbinary), or this program.
 	Program string
 	// Log, slog.Default() if nil.
 	Log *slog.Logger

@@ -24,8 +24,10 @@ type Engine struct {
 	config Config
 	log    *slog.Logger
 	events *broadcaster
-	ready  chan struct{}
-	failed error // why Run did not start; set before ready is closed
+	// builtIn is the shim's program, where there is one beside this.
+	builtIn func() (*os.File, error)
+	ready   chan struct{}
+	failed  error // why Run did not start; set before ready is closed
 
 	mu         sync.Mutex
 	sandboxes  map[string]*sandbox
@@ -44,9 +46,6 @@ func New(c Config) (*Engine, error) {
 	if c.CgroupParent == "" {
 		c.CgroupParent = "/dhow"
 	}
-	if c.Program == "" {
-		c.Program = "/proc/self/exe"
-	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -54,7 +53,7 @@ func New(c Config) (*Engine, error) {
 		return nil, fmt.Errorf("container engine: %w", err)
 	}
 	e := &Engine{
-		config: c, log: c.Log, events: newBroadcaster(), ready: make(chan struct{}),
+		builtIn: sync.OnceValues(sealBuiltIn), config: c, log: c.Log, events: newBroadcaster(), ready: make(chan struct{}),
 		sandboxes: map[string]*sandbox{}, containers: map[string]*container{},
 	}
 	if err := e.load(); err != nil {

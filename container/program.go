@@ -1,33 +1,64 @@
 package container
 
 import (
+	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"dhow/container/shimbinary"
 )
 
 // lowestProgramFD is above the descriptors that a shim is started with.
 const lowestProgramFD = 16
 
-// program opens the shim's binary in a way that nobody can write to it by: a container that executes
-// /proc/self/exe holds the file of whatever started it (CVE-2019-5736). It is a read-only mount of the file that is
-// mounted nowhere. Where that cannot be had, because the file is gone or of another mount namespace, it is a sealed copy.
-func program(path string) (*os.File, error) {
+// shimProgram opens the shim's binary in a way that nobody can write to it by: a container that executes
+// /proc/self/exe holds the file of whatever started it (CVE-2019-5736). What is built in is a sealed file in memory, made
+// once. A file on disk is a read-only mount of it that is mounted nowhere; where that cannot be had, because the file is
+// gone or of another mount namespace, a sealed copy.
+func (e *Engine) shimProgram() (*os.File, error) {
+	if e.config.Program == "" {
+		if builtIn, err := e.builtIn(); err == nil {
+			return above(int(builtIn.Fd()))
+		}
+	}
+	path := cmp.Or(e.config.Program, "/proc/self/exe")
 	fd, err := readOnlyMount(path)
 	if err != nil {
-		fd, err = sealedCopy(path)
+		fd, err = copyOf(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the shim's program %s: %w", path, err)
 	}
 	defer unix.Close(fd)
+	return above(fd)
+}
+
+// above duplicates a descriptor to where the shim's own ones do not reach.
+func above(fd int) (*os.File, error) {
 	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowestProgramFD)
 	if err != nil {
-		return nil, fmt.Errorf("the shim's program %s: %w", path, err)
+		return nil, fmt.Errorf("the shim's program: %w", err)
 	}
 	return os.NewFile(uintptr(high), "program"), nil
+}
+
+var errNotBuiltIn = errors.New("no shim is built in")
+
+// sealBuiltIn puts the program that was built in into a file in memory.
+func sealBuiltIn() (*os.File, error) {
+	if shimbinary.Program == nil {
+		return nil, errNotBuiltIn
+	}
+	fd, err := sealed(bytes.NewReader(shimbinary.Program))
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "shim"), nil
 }
 
 func readOnlyMount(link string) (int, error) {
@@ -69,17 +100,25 @@ func samePath(link string) (string, error) {
 	return path, nil
 }
 
-func sealedCopy(path string) (int, error) {
+func copyOf(path string) (int, error) {
 	from, err := os.Open(path)
 	if err != nil {
 		return -1, err
 	}
 	defer from.Close()
-	fd, err := unix.MemfdCreate("dhow", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	return sealed(from)
+}
+
+// sealed is a file in memory that can be executed and never changed.
+func sealed(from io.Reader) (int, error) {
+	fd, err := unix.MemfdCreate("dhow-shim", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3 all could be executed
+		fd, err = unix.MemfdCreate("dhow-shim", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	}
 	if err != nil {
 		return -1, err
 	}
-	to := os.NewFile(uintptr(fd), "dhow")
+	to := os.NewFile(uintptr(fd), "dhow-shim")
 	defer to.Close()
 	if _, err := io.Copy(to, from); err != nil {
 		return -1, err

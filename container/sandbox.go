@@ -68,7 +68,12 @@ func (e *Engine) makeSandbox(ctx context.Context, s *sandbox) error {
 	if err != nil {
 		return err
 	}
-	if err := s.startShim(e.config.Program, dirs); err != nil {
+	exe, err := e.shimProgram()
+	if err != nil {
+		return err
+	}
+	defer exe.Close()
+	if err := s.startShim(exe, dirs); err != nil {
 		return err
 	}
 	if s.ownNetwork() && e.config.Network != nil {
@@ -115,7 +120,7 @@ func (s *sandbox) namespaces() *cri.NamespaceOption {
 func (s *sandbox) ownNetwork() bool { return s.namespaces().Network != cri.NamespaceMode_NODE }
 
 // startShim runs this program's shim in namespaces of the pod's own, and waits until it serves.
-func (s *sandbox) startShim(binary string, cgroupDirs []string) error {
+func (s *sandbox) startShim(exe *os.File, cgroupDirs []string) error {
 	setup := shim.Setup{OwnNetwork: s.ownNetwork(), Sysctls: s.config.GetLinux().GetSysctls()}
 	flags := uintptr(0)
 	ns := s.namespaces()
@@ -138,7 +143,7 @@ func (s *sandbox) startShim(binary string, cgroupDirs []string) error {
 		return fmt.Errorf("make the shim's socket: %w", err)
 	}
 	defer listener.Close()
-	report, err := s.fork(binary, listener, string(text), flags, cgroupDirs)
+	report, err := s.fork(exe, listener, string(text), flags, cgroupDirs)
 	if err != nil {
 		return fmt.Errorf("start shim: %w", err)
 	}
@@ -151,7 +156,7 @@ func (s *sandbox) startShim(binary string, cgroupDirs []string) error {
 }
 
 // fork starts the shim in a session of its own, so that it outlives the daemon.
-func (s *sandbox) fork(binary string, listener *os.File, setup string, flags uintptr, cgroupDirs []string) (report *os.File, err error) {
+func (s *sandbox) fork(exe, listener *os.File, setup string, flags uintptr, cgroupDirs []string) (report *os.File, err error) {
 	report, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -167,11 +172,6 @@ func (s *sandbox) fork(binary string, listener *os.File, setup string, flags uin
 		return nil, err
 	}
 	defer complaints.Close()
-	exe, err := program(binary)
-	if err != nil {
-		return nil, err
-	}
-	defer exe.Close()
 	attr := &os.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=2", "GOGC=20"}, // it makes little garbage, and should stay small
 		Files: []*os.File{null, null, complaints, listener, write},

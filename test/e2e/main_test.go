@@ -62,15 +62,12 @@ func run(m *testing.M) (int, error) {
 	if err := isolate.SetUp(); err != nil {
 		return 1, err
 	}
-	dir, err := os.MkdirTemp("", "dhow-e2e-")
+	root, err := filepath.Abs("../..")
 	if err != nil {
 		return 1, err
 	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "dhow")
-	build := exec.Command("go", "build", "-o", binary, "dhow")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
+	binary = filepath.Join(root, "bin", "dhow")
+	if out, err := exec.Command("make", "-C", root, "build").CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build dhow: %w\n%s", err, out)
 	}
 	return m.Run(), nil
