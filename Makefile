@@ -38,6 +38,7 @@ conformance: build ## upstream's suite; FOCUS= SKIP= PROCS=
 
 gen: ## what is generated from the API types
 	go generate ./...
+	go test ./assemble -run Graph -update
 
 clean:
 	rm -rf bin

@@ -44,10 +44,11 @@ func lastAdmission(client kubernetes.Interface, f informers.SharedInformerFactor
 
 // buildControl adds what turns the API into a cluster: roles, controllers, the scheduler.
 func (s *server) buildControl() error {
-	all, err := s.controllers()
+	content, err := metadata.NewForConfig(s.api.ClientConfig(controller.User(namespace.ControllerName)))
 	if err != nil {
 		return err
 	}
+	all := controllers(s.config, s.identity.CA.PEM, content)
 	own, err := controller.Roles(append(all, garbage.Access()))
 	if err != nil {
 		return err

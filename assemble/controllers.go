@@ -17,19 +17,15 @@ import (
 	"dhow/kinds/serviceaccount"
 )
 
-// controllers are all that run in the server.
-func (s *server) controllers() ([]controller.Controller, error) {
-	content, err := metadata.NewForConfig(s.api.ClientConfig(controller.User(namespace.ControllerName)))
-	if err != nil {
-		return nil, err
-	}
+// controllers are all that run in the server. content lists and deletes objects of any kind.
+func controllers(c ServerConfig, rootCA []byte, content metadata.Interface) []controller.Controller {
 	return []controller.Controller{
 		namespace.Controller(content),
-		node.IPAM(s.config.ClusterCIDRs),
+		node.IPAM(c.ClusterCIDRs),
 		node.Lifecycle(),
 		node.TaintEviction(),
 		serviceaccount.Controller(),
-		configmap.RootCA(s.identity.CA.PEM),
+		configmap.RootCA(rootCA),
 		rbac.AggregationController(),
 		replicaset.Controller(),
 		deployment.Controller(),
@@ -38,5 +34,5 @@ func (s *server) controllers() ([]controller.Controller, error) {
 		endpointslice.Mirroring(),
 		pod.Controller(),
 		resourcequota.Controller(),
-	}, nil
+	}
 }
