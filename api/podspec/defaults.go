@@ -50,6 +50,9 @@ func DefaultPod(pod *corev1.Pod) {
 		defaultHostPorts(spec.InitContainers)
 	}
 	Default(spec)
+	if grace := spec.TerminationGracePeriodSeconds; *grace < 0 {
+		*grace = 1 // upstream, too, takes what cannot be for one second
+	}
 }
 
 func requestLimits(r *corev1.ResourceRequirements) {

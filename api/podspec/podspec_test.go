@@ -290,3 +290,12 @@ func FuzzRulesNeverPanic(f *testing.F) {
 		QOSClass(&pod)
 	})
 }
+
+func TestANegativeGraceIsOneSecond(t *testing.T) {
+	grace := int64(-1)
+	pod := &corev1.Pod{Spec: corev1.PodSpec{TerminationGracePeriodSeconds: &grace}}
+	DefaultPod(pod)
+	if got := *pod.Spec.TerminationGracePeriodSeconds; got != 1 {
+		t.Errorf("grace %d", got)
+	}
+}
