@@ -33,9 +33,6 @@ func failed(format string, args ...any) Result { return Result{Output: fmt.Sprin
 // mostBody of an answer is read.
 const mostBody = 10 << 10
 
-// errElsewhere ends a request that is led to another host.
-var errElsewhere = errors.New("redirected to another host")
-
 // client trusts any certificate and keeps no connection: a probe is to see what a new caller would.
 func client() *http.Client {
 	return &http.Client{
@@ -44,7 +41,7 @@ func client() *http.Client {
 		},
 		CheckRedirect: func(next *http.Request, via []*http.Request) error {
 			if next.URL.Hostname() != via[0].URL.Hostname() {
-				return errElsewhere
+				return http.ErrUseLastResponse // what is elsewhere is not the container's answer
 			}
 			if len(via) >= 10 {
 				return errors.New("stopped after 10 redirects")
@@ -62,9 +59,6 @@ func HTTP(ctx context.Context, target string, headers http.Header) Result {
 	}
 	request.Header, request.Host = headers, headers.Get("Host")
 	response, err := client().Do(request)
-	if errors.Is(err, errElsewhere) {
-		return Result{OK: true, Warning: true, Output: "Probe terminated redirects, Response body: "}
-	}
 	if err != nil {
 		return failed("%v", timedOut(ctx, err))
 	}
@@ -75,6 +69,9 @@ func HTTP(ctx context.Context, target string, headers http.Header) Result {
 	}
 	if response.StatusCode < http.StatusOK || response.StatusCode >= http.StatusBadRequest {
 		return failed("HTTP probe failed with statuscode: %d", response.StatusCode)
+	}
+	if response.StatusCode >= http.StatusMultipleChoices {
+		return Result{OK: true, Warning: true, Output: "Probe terminated redirects, Response body: " + string(body)}
 	}
 	return Result{OK: true, Output: string(body)}
 }

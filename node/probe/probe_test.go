@@ -50,6 +50,9 @@ func TestHTTPJudgesByStatus(t *testing.T) {
 	if r := HTTP(within(t, 5*time.Second), server.URL+"/bad", http.Header{}); r.Output != "HTTP probe failed with statuscode: 500" {
 		t.Errorf("output %q", r.Output)
 	}
+	if r := HTTP(within(t, 5*time.Second), server.URL+"/away", http.Header{}); !strings.Contains(r.Output, `href="http://example.test/"`) {
+		t.Errorf("output %q", r.Output)
+	}
 	if r := HTTP(within(t, 50*time.Millisecond), server.URL+"/slow", http.Header{}); r.OK || !strings.Contains(r.Output, "context deadline exceeded") {
 		t.Errorf("slow: %+v", r)
 	}
