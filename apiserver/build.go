@@ -13,10 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
-	"k8s.io/apiserver/pkg/authorization/path"
-	authorizerunion "k8s.io/apiserver/pkg/authorization/union"
 	discoveryendpoint "k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
@@ -144,40 +140,6 @@ func (s *Server) secureServing(c *genericapiserver.Config) error {
 		HTTP2MaxStreamsPerConnection: 1000,
 	}
 	return nil
-}
-
-// authorizer asks in turn: is it a path for everyone, is it an administrator, does the cluster's policy allow it?
-func (s *Server) authorizer() (authorizer.Authorizer, error) {
-	open, err := path.NewAuthorizer(openPaths)
-	if err != nil {
-		return nil, err
-	}
-	chain := []authorizerunion.NamedAuthorizer{
-		{AuthorizerName: "open-paths", Authorizer: open},
-		{AuthorizerName: "masters", Authorizer: authorizerfactory.NewPrivilegedGroups(mastersGroup)},
-	}
-	if s.config.Authorizer != nil {
-		policy, err := s.config.Authorizer(s.informers)
-		if err != nil {
-			return nil, err
-		}
-		chain = append(chain, authorizerunion.NamedAuthorizer{AuthorizerName: "policy", Authorizer: policy})
-	}
-	s.reviews.Rules = rulesOf(chain)
-	all, err := authorizerunion.New(chain...)
-	s.reviews.Authorizer = all
-	return all, err
-}
-
-// rulesOf lists the rules of those authorizers that can tell them.
-func rulesOf(chain []authorizerunion.NamedAuthorizer) authorizer.RuleResolver {
-	var resolvers []authorizer.RuleResolver
-	for _, a := range chain {
-		if r, ok := a.Authorizer.(authorizer.RuleResolver); ok {
-			resolvers = append(resolvers, r)
-		}
-	}
-	return authorizerunion.NewRuleResolvers(resolvers...)
 }
 
 // storageCodec keeps objects as protobuf of their group's preferred version.
