@@ -66,7 +66,7 @@ type Rules[T Object] struct {
 	// IndexFields name the Fields by which the watch cache keeps an index ("spec.nodeName").
 	IndexFields []string
 	// Columns are kubectl's; name and age by default. Cells returns one value per column but Name, whose
-	// value the server adds.
+	// value the server adds; or all, when the kind shows more than the name there ("standard (default)").
 	Columns []metav1.TableColumnDefinition
 	Cells   func(obj T) []any
 

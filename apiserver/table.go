@@ -33,8 +33,11 @@ func (t table) ConvertToTable(_ context.Context, object, options runtime.Object)
 	return out, err
 }
 
-// row puts the name under the column "Name", which is not the first of events.
+// row puts the name under the column "Name", which is not the first of events, unless the kind has done so itself.
 func (t table) row(name string, cells []any) []any {
+	if len(cells) == len(t.rules.Columns) {
+		return cells
+	}
 	at := slices.IndexFunc(t.rules.Columns, func(c metav1.TableColumnDefinition) bool { return c.Format == "name" })
 	return slices.Insert(cells, min(max(at, 0), len(cells)), any(name))
 }
