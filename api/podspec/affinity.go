@@ -6,7 +6,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"dhow/api/check"
@@ -35,78 +34,18 @@ func (c *checker) affinity(at *field.Path) {
 
 func (c *checker) nodeAffinity(at *field.Path, n *corev1.NodeAffinity) {
 	if required := n.RequiredDuringSchedulingIgnoredDuringExecution; required != nil {
-		terms := at.Child(requiredTerms, "nodeSelectorTerms")
-		if len(required.NodeSelectorTerms) == 0 {
-			c.Required(terms, "must have at least one node selector term")
-		}
-		for i := range required.NodeSelectorTerms {
-			c.nodeTerm(terms.Index(i), &required.NodeSelectorTerms[i], true)
-		}
+		c.NodeSelector(at.Child(requiredTerms), required, false)
 	}
 	for i := range n.PreferredDuringSchedulingIgnoredDuringExecution {
 		p, here := &n.PreferredDuringSchedulingIgnoredDuringExecution[i], at.Child(preferredTerms).Index(i)
 		c.weight(here.Child("weight"), p.Weight)
-		c.nodeTerm(here.Child("preference"), &p.Preference, false)
+		c.NodeSelectorTerm(here.Child("preference"), &p.Preference, true)
 	}
 }
 
 func (c *checker) weight(at *field.Path, weight int32) {
 	if weight < 1 || weight > 100 {
 		c.Invalid(at, weight, "must be in the range 1-100")
-	}
-}
-
-// nodeTerm checks one term; strict ones must name values that a label can have.
-func (c *checker) nodeTerm(at *field.Path, term *corev1.NodeSelectorTerm, strict bool) {
-	for i := range term.MatchExpressions {
-		c.nodeLabels(at.Child("matchExpressions").Index(i), &term.MatchExpressions[i], strict)
-	}
-	for i := range term.MatchFields {
-		c.nodeFields(at.Child("matchFields").Index(i), &term.MatchFields[i])
-	}
-}
-
-func (c *checker) nodeLabels(at *field.Path, r *corev1.NodeSelectorRequirement, strict bool) {
-	values := at.Child("values")
-	switch r.Operator {
-	case corev1.NodeSelectorOpIn, corev1.NodeSelectorOpNotIn:
-		if len(r.Values) == 0 {
-			c.Required(values, "must be specified when `operator` is 'In' or 'NotIn'")
-		}
-	case corev1.NodeSelectorOpExists, corev1.NodeSelectorOpDoesNotExist:
-		if len(r.Values) > 0 {
-			c.Forbidden(values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
-		}
-	case corev1.NodeSelectorOpGt, corev1.NodeSelectorOpLt:
-		if len(r.Values) != 1 {
-			c.Required(values, "must be specified single value when `operator` is 'Lt' or 'Gt'")
-		}
-	default:
-		c.Invalid(at.Child("operator"), r.Operator, "not a valid selector operator")
-	}
-	c.LabelKey(at.Child("key"), r.Key)
-	for i, v := range r.Values {
-		if strict {
-			c.Each(values.Index(i), v, validation.IsValidLabelValue(v))
-		}
-	}
-}
-
-func (c *checker) nodeFields(at *field.Path, r *corev1.NodeSelectorRequirement) {
-	switch r.Operator {
-	case corev1.NodeSelectorOpIn, corev1.NodeSelectorOpNotIn:
-		if len(r.Values) != 1 {
-			c.Required(at.Child("values"), "must be only one value when `operator` is 'In' or 'NotIn' for node field selector")
-		}
-	default:
-		c.Invalid(at.Child("operator"), r.Operator, "not a valid selector operator")
-	}
-	if r.Key != metav1.ObjectNameField {
-		c.Invalid(at.Child("key"), r.Key, "not a valid field selector key")
-		return
-	}
-	for i, v := range r.Values {
-		c.Subdomain(at.Child("values").Index(i), v)
 	}
 }
 
