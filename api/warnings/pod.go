@@ -105,6 +105,10 @@ var oldLabels = map[string]string{
 	"failure-domain.beta.kubernetes.io/region": `deprecated since v1.17; use "topology.kubernetes.io/region" instead`,
 	"failure-domain.beta.kubernetes.io/zone":   `deprecated since v1.17; use "topology.kubernetes.io/zone" instead`,
 	"beta.kubernetes.io/instance-type":         `deprecated since v1.17; use "node.kubernetes.io/instance-type" instead`,
+
+	"app.kubernetes.io/created-by":                  `deprecated since v1.9`,
+	"scheduler.alpha.kubernetes.io/preferAvoidPods": `deprecated since v1.22; use Taints and Tolerations instead`,
+	"node-role.kubernetes.io/master":                `use "node-role.kubernetes.io/control-plane" instead`,
 }
 
 func (l *list) scheduling(at *field.Path, s *corev1.PodSpec) {
@@ -152,11 +156,7 @@ func (l *list) podTerms(at *field.Path, required []corev1.PodAffinityTerm, prefe
 
 func (l *list) nodeAffinity(at *field.Path, a *corev1.NodeAffinity) {
 	term := func(at *field.Path, t *corev1.NodeSelectorTerm) {
-		for i, e := range t.MatchExpressions {
-			if use, old := oldLabels[e.Key]; old {
-				l.add(at.Child("matchExpressions").Index(i).Child("key"), "%s is %s", e.Key, use)
-			}
-		}
+		*l = append(*l, NodeSelectorTerm(at, t)...)
 	}
 	if r := a.RequiredDuringSchedulingIgnoredDuringExecution; r != nil {
 		for i := range r.NodeSelectorTerms {
