@@ -77,14 +77,45 @@ func defaultRemote(v *corev1.Volume) {
 		setString(&v.RBD.RadosUser, "admin")
 		setString(&v.RBD.Keyring, "/etc/ceph/keyring")
 	case v.AzureDisk != nil:
-		fill(&v.AzureDisk.CachingMode, corev1.AzureDataDiskCachingReadWrite)
-		fill(&v.AzureDisk.FSType, "ext4")
-		fill(&v.AzureDisk.ReadOnly, false)
-		fill(&v.AzureDisk.Kind, corev1.AzureSharedBlobDisk)
+		defaultAzureDisk(v.AzureDisk)
 	case v.ScaleIO != nil:
 		setString(&v.ScaleIO.StorageMode, "ThinProvisioned")
 		setString(&v.ScaleIO.FSType, "xfs")
 	}
+}
+
+// DefaultPersistent fills what the specification of a PersistentVolume leaves open.
+func DefaultPersistent(spec *corev1.PersistentVolumeSpec) {
+	setString(&spec.PersistentVolumeReclaimPolicy, corev1.PersistentVolumeReclaimRetain)
+	fill(&spec.VolumeMode, corev1.PersistentVolumeFilesystem)
+	DefaultPersistentSource(&spec.PersistentVolumeSource)
+	quantity.Round(spec.Capacity)
+}
+
+// DefaultPersistentSource fills what the source of a PersistentVolume leaves open.
+func DefaultPersistentSource(s *corev1.PersistentVolumeSource) {
+	switch {
+	case s.HostPath != nil:
+		fill(&s.HostPath.Type, corev1.HostPathUnset)
+	case s.ISCSI != nil:
+		setString(&s.ISCSI.ISCSIInterface, "default")
+	case s.RBD != nil:
+		setString(&s.RBD.RBDPool, "rbd")
+		setString(&s.RBD.RadosUser, "admin")
+		setString(&s.RBD.Keyring, "/etc/ceph/keyring")
+	case s.AzureDisk != nil:
+		defaultAzureDisk(s.AzureDisk)
+	case s.ScaleIO != nil:
+		setString(&s.ScaleIO.StorageMode, "ThinProvisioned")
+		setString(&s.ScaleIO.FSType, "xfs")
+	}
+}
+
+func defaultAzureDisk(d *corev1.AzureDiskVolumeSource) {
+	fill(&d.CachingMode, corev1.AzureDataDiskCachingReadWrite)
+	fill(&d.FSType, "ext4")
+	fill(&d.ReadOnly, false)
+	fill(&d.Kind, corev1.AzureSharedBlobDisk)
 }
 
 func fill[T any](p **T, value T) {
