@@ -33,6 +33,7 @@ func erase[T Object](r Rules[T]) Rules[Object] {
 		AllowCreateOnUpdate:    r.AllowCreateOnUpdate,
 		RequireResourceVersion: r.RequireResourceVersion,
 		OrphanByDefault:        r.OrphanByDefault,
+		NoGeneration:           r.NoGeneration,
 		Delete:                 r.Delete,
 		StatusOnCreate:         r.StatusOnCreate,
 		Subresources:           r.Subresources,

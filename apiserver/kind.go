@@ -81,6 +81,8 @@ type Rules[T Object] struct {
 	Delete func(ctx context.Context, store *genericregistry.Store, name string, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error)
 	// StatusOnCreate: a create may set the status too (Node).
 	StatusOnCreate bool
+	// NoGeneration: the server counts no changes of spec (PersistentVolume and others from before that rule).
+	NoGeneration bool
 	// OrphanByDefault: dependents are kept unless the client says otherwise (Job).
 	OrphanByDefault bool
 

@@ -57,7 +57,7 @@ func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	if s.status != nil && !s.kind.rules.StatusOnCreate {
 		part(o, s.status).SetZero()
 	}
-	if s.status != nil && s.spec != nil {
+	if s.countsChanges() {
 		o.SetGeneration(1)
 	}
 	if f := s.kind.rules.PrepareForCreate; f != nil {
@@ -71,7 +71,7 @@ func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object)
 	if s.status != nil {
 		part(o, s.status).Set(part(before, s.status))
 	}
-	counted := s.status != nil && s.spec != nil
+	counted := s.countsChanges()
 	if counted {
 		o.SetGeneration(before.GetGeneration()) // the kind's rules may raise it for more than the spec
 	}
@@ -84,6 +84,11 @@ func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object)
 	if !apiequality.Semantic.DeepEqual(part(o, s.spec).Interface(), part(before, s.spec).Interface()) {
 		o.SetGeneration(before.GetGeneration() + 1)
 	}
+}
+
+// countsChanges says whether the kind's generation rises with its spec.
+func (s strategy) countsChanges() bool {
+	return s.status != nil && s.spec != nil && !s.kind.rules.NoGeneration
 }
 
 func part(o Object, index []int) reflect.Value { return reflect.ValueOf(o).Elem().FieldByIndex(index) }
