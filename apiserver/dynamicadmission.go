@@ -5,6 +5,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/initializer"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/dynamic"
@@ -39,6 +40,11 @@ func (s *Server) admission(c *genericapiserver.Config) error {
 	all = append(all, added...)
 	if err := add(s.config.LastAdmission); err != nil {
 		return err
+	}
+	for _, plugin := range all {
+		if w, ok := plugin.(initializer.WantsAuthorizer); ok {
+			w.SetAuthorizer(c.Authorization.Authorizer)
+		}
 	}
 	c.AdmissionControl = dynamicadmission.Chain(all)
 	return nil

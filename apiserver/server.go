@@ -43,7 +43,8 @@ type Config struct {
 	// Authorizer decides what members of system:masters are not asked about. Nil refuses everything else.
 	Authorizer func(informers.SharedInformerFactory) (authorizer.Authorizer, error)
 	// Admission makes the plug-ins, in the order they run. Behind them run the webhooks and policies that users add,
-	// and then those that LastAdmission makes: quota.
+	// and then those that LastAdmission makes: quota. A plug-in that is an initializer.WantsAuthorizer is given the
+	// server's.
 	Admission, LastAdmission func(kubernetes.Interface, informers.SharedInformerFactory) ([]admission.Interface, error)
 	// Authenticators are asked besides client certificates and before anonymity.
 	Authenticators []authenticator.Request

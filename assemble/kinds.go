@@ -13,14 +13,18 @@ import (
 	"dhow/identity"
 	"dhow/kinds/admissionregistration"
 	"dhow/kinds/apiservice"
+	"dhow/kinds/certificate"
 	"dhow/kinds/configmap"
 	"dhow/kinds/daemonset"
 	"dhow/kinds/deployment"
 	"dhow/kinds/endpoints"
 	"dhow/kinds/endpointslice"
 	"dhow/kinds/event"
+	"dhow/kinds/ingress"
+	"dhow/kinds/ingressclass"
 	"dhow/kinds/lease"
 	"dhow/kinds/namespace"
+	"dhow/kinds/networkpolicy"
 	"dhow/kinds/node"
 	"dhow/kinds/plain"
 	"dhow/kinds/pod"
@@ -69,8 +73,12 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 		lease.Kind(),
 		apiservice.Kind(),
 		priorityclass.Kind(),
+		ingress.Kind(),
+		ingressclass.Kind(),
+		networkpolicy.Kind(),
 	}
 	all = append(all, rbac.Kinds(guard)...)
 	all = append(all, admissionregistration.Kinds()...)
+	all = append(all, certificate.Kinds()...)
 	return append(all, plain.Kinds()...), nil
 }

@@ -6,7 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
-	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -72,9 +71,6 @@ func workloads() []apiserver.Kind {
 func networking() []apiserver.Kind {
 	v1 := networkingv1.SchemeGroupVersion
 	return []apiserver.Kind{
-		define[*networkingv1.Ingress, *networkingv1.IngressList](v1, "Ingress", "ingresses", status, nil, "ing"),
-		define[*networkingv1.IngressClass, *networkingv1.IngressClassList](v1, "IngressClass", "ingressclasses", cluster, ingressClass),
-		define[*networkingv1.NetworkPolicy, *networkingv1.NetworkPolicyList](v1, "NetworkPolicy", "networkpolicies", namespaced, networkPolicy, "netpol"),
 		ipAddresses(),
 		define[*networkingv1.ServiceCIDR, *networkingv1.ServiceCIDRList](v1, "ServiceCIDR", "servicecidrs", cluster|status, nil),
 	}
@@ -97,7 +93,6 @@ func policies() []apiserver.Kind {
 	return []apiserver.Kind{
 		define[*policyv1.PodDisruptionBudget, *policyv1.PodDisruptionBudgetList](policyv1.SchemeGroupVersion, "PodDisruptionBudget", "poddisruptionbudgets", status, nil, "pdb"),
 		define[*nodev1.RuntimeClass, *nodev1.RuntimeClassList](nodev1.SchemeGroupVersion, "RuntimeClass", "runtimeclasses", cluster, nil),
-		define[*certificatesv1.CertificateSigningRequest, *certificatesv1.CertificateSigningRequestList](certificatesv1.SchemeGroupVersion, "CertificateSigningRequest", "certificatesigningrequests", cluster|status, nil, "csr"),
 		define[*flowcontrolv1.FlowSchema, *flowcontrolv1.FlowSchemaList](flow, "FlowSchema", "flowschemas", cluster|status, nil),
 		define[*flowcontrolv1.PriorityLevelConfiguration, *flowcontrolv1.PriorityLevelConfigurationList](flow, "PriorityLevelConfiguration", "prioritylevelconfigurations", cluster|status, nil),
 	}
