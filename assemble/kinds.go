@@ -15,6 +15,7 @@ import (
 	"dhow/kinds/apiservice"
 	"dhow/kinds/certificate"
 	"dhow/kinds/configmap"
+	"dhow/kinds/cronjob"
 	"dhow/kinds/daemonset"
 	"dhow/kinds/deployment"
 	"dhow/kinds/endpoints"
@@ -22,6 +23,7 @@ import (
 	"dhow/kinds/event"
 	"dhow/kinds/ingress"
 	"dhow/kinds/ingressclass"
+	"dhow/kinds/job"
 	"dhow/kinds/lease"
 	"dhow/kinds/namespace"
 	"dhow/kinds/networkpolicy"
@@ -76,6 +78,8 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 		ingress.Kind(),
 		ingressclass.Kind(),
 		networkpolicy.Kind(),
+		job.Kind(),
+		cronjob.Kind(),
 	}
 	all = append(all, rbac.Kinds(guard)...)
 	all = append(all, admissionregistration.Kinds()...)

@@ -1,4 +1,5 @@
-// Package ingressclass chooses the IngressClass of Ingresses that name none.
+// Package ingressclass is all that the server knows of IngressClasses: defaults, validation, what kubectl prints, and
+// the class that Ingresses get that name none.
 package ingressclass
 
 import (
@@ -49,7 +50,7 @@ func (p *plugin) Admit(ctx context.Context, a admission.Attributes, _ admission.
 	}
 	var found *networkingv1.IngressClass
 	for _, c := range all {
-		if c.Annotations[networkingv1.AnnotationIsDefaultIngressClass] == "true" && (found == nil || newer(c, found)) {
+		if isDefault(c) && (found == nil || newer(c, found)) {
 			found = c
 		}
 	}

@@ -1,9 +1,7 @@
 package plain
 
 import (
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	storagev1 "k8s.io/api/storage/v1"
 
 	"dhow/api/podspec"
@@ -77,61 +75,6 @@ func persistentVolume(v *corev1.PersistentVolume) {
 }
 
 func claim(c *corev1.PersistentVolumeClaim) { volumespec.DefaultClaim(&c.Spec) }
-
-func job(j *batchv1.Job) { jobSpec(&j.Spec) }
-
-func jobSpec(s *batchv1.JobSpec) {
-	podspec.Default(&s.Template.Spec)
-	if s.Completions == nil && s.Parallelism == nil {
-		unset(&s.Completions, 1)
-	}
-	unset(&s.Parallelism, 1)
-	unset(&s.BackoffLimit, 6)
-	unset(&s.CompletionMode, batchv1.NonIndexedCompletion)
-	unset(&s.Suspend, false)
-	unset(&s.ManualSelector, false)
-	replace := batchv1.TerminatingOrFailed
-	if s.PodFailurePolicy != nil {
-		replace = batchv1.Failed
-	}
-	unset(&s.PodReplacementPolicy, replace)
-}
-
-func cronJob(c *batchv1.CronJob) {
-	jobSpec(&c.Spec.JobTemplate.Spec)
-	empty(&c.Spec.ConcurrencyPolicy, batchv1.AllowConcurrent)
-	unset(&c.Spec.Suspend, false)
-	unset(&c.Spec.SuccessfulJobsHistoryLimit, 3)
-	unset(&c.Spec.FailedJobsHistoryLimit, 1)
-}
-
-func ingressClass(c *networkingv1.IngressClass) {
-	if p := c.Spec.Parameters; p != nil {
-		unset(&p.Scope, networkingv1.IngressClassParametersReferenceScopeCluster)
-	}
-}
-
-func networkPolicy(p *networkingv1.NetworkPolicy) {
-	for _, rule := range p.Spec.Ingress {
-		policyPorts(rule.Ports)
-	}
-	for _, rule := range p.Spec.Egress {
-		policyPorts(rule.Ports)
-	}
-	if len(p.Spec.PolicyTypes) > 0 {
-		return
-	}
-	p.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
-	if len(p.Spec.Egress) > 0 {
-		p.Spec.PolicyTypes = append(p.Spec.PolicyTypes, networkingv1.PolicyTypeEgress)
-	}
-}
-
-func policyPorts(ports []networkingv1.NetworkPolicyPort) {
-	for i := range ports {
-		unset(&ports[i].Protocol, corev1.ProtocolTCP)
-	}
-}
 
 func storageClass(c *storagev1.StorageClass) {
 	unset(&c.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete)

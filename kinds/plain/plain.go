@@ -5,7 +5,6 @@ package plain
 import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -58,11 +57,9 @@ func core() []apiserver.Kind {
 }
 
 func workloads() []apiserver.Kind {
-	apps, batch := appsv1.SchemeGroupVersion, batchv1.SchemeGroupVersion
+	apps := appsv1.SchemeGroupVersion
 	return []apiserver.Kind{
 		define[*appsv1.ControllerRevision, *appsv1.ControllerRevisionList](apps, "ControllerRevision", "controllerrevisions", namespaced, nil),
-		define[*batchv1.Job, *batchv1.JobList](batch, "Job", "jobs", status|all, job),
-		define[*batchv1.CronJob, *batchv1.CronJobList](batch, "CronJob", "cronjobs", status|all, cronJob, "cj"),
 		define[*autoscalingv2.HorizontalPodAutoscaler, *autoscalingv2.HorizontalPodAutoscalerList](autoscalingv2.SchemeGroupVersion,
 			"HorizontalPodAutoscaler", "horizontalpodautoscalers", status|all, autoscaler, "hpa").With(autoscalingV1()),
 	}
