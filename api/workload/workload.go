@@ -90,12 +90,17 @@ func Available(l *check.List, at *field.Path, available, ready int32) {
 
 // Warnings are those about the workload's name, on create, and its template.
 func Warnings(meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec, create bool) []string {
-	var all []string
-	if wrong := validation.IsDNS1123Label(meta.Name); create && len(wrong) > 0 {
-		all = append(all, fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, "+
-			"which can result in surprising behavior; a DNS label is recommended: %v", wrong))
+	return append(NameWarnings(meta, create), warnings.Template(template, field.NewPath("spec", "template"))...)
+}
+
+// NameWarnings are those about the workload's name, on create.
+func NameWarnings(meta *metav1.ObjectMeta, create bool) []string {
+	wrong := validation.IsDNS1123Label(meta.Name)
+	if !create || len(wrong) == 0 {
+		return nil
 	}
-	return append(all, warnings.Template(template, field.NewPath("spec", "template"))...)
+	return []string{fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, "+
+		"which can result in surprising behavior; a DNS label is recommended: %v", wrong)}
 }
 
 // SelectorString is a selector as a scale shows it, empty when it makes no sense.

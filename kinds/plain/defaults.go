@@ -2,10 +2,8 @@ package plain
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	storagev1 "k8s.io/api/storage/v1"
 
 	"dhow/api/podspec"
-	"dhow/api/volumespec"
 )
 
 // The defaults of Kubernetes' v1 API, for the kinds of this package.
@@ -63,32 +61,5 @@ func fillIn(list *corev1.ResourceList, from corev1.ResourceList) {
 			*list = corev1.ResourceList{}
 		}
 		(*list)[name] = amount.DeepCopy()
-	}
-}
-
-func persistentVolume(v *corev1.PersistentVolume) {
-	empty(&v.Spec.PersistentVolumeReclaimPolicy, corev1.PersistentVolumeReclaimRetain)
-	unset(&v.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
-	if h := v.Spec.HostPath; h != nil {
-		unset(&h.Type, corev1.HostPathUnset)
-	}
-}
-
-func claim(c *corev1.PersistentVolumeClaim) { volumespec.DefaultClaim(&c.Spec) }
-
-func storageClass(c *storagev1.StorageClass) {
-	unset(&c.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete)
-	unset(&c.VolumeBindingMode, storagev1.VolumeBindingImmediate)
-}
-
-func csiDriver(d *storagev1.CSIDriver) {
-	unset(&d.Spec.AttachRequired, true)
-	unset(&d.Spec.PodInfoOnMount, false)
-	unset(&d.Spec.StorageCapacity, false)
-	unset(&d.Spec.FSGroupPolicy, storagev1.ReadWriteOnceWithFSTypeFSGroupPolicy)
-	unset(&d.Spec.RequiresRepublish, false)
-	unset(&d.Spec.SELinuxMount, false)
-	if len(d.Spec.VolumeLifecycleModes) == 0 {
-		d.Spec.VolumeLifecycleModes = []storagev1.VolumeLifecycleMode{storagev1.VolumeLifecyclePersistent}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	resourcev1 "k8s.io/api/resource/v1"
-	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -38,7 +37,7 @@ func define[T apiserver.Object, L runtime.Object](gv schema.GroupVersion, kind, 
 // Kinds lists them, the API groups in the order in which discovery shows them.
 func Kinds() []apiserver.Kind {
 	var kinds []apiserver.Kind
-	for _, group := range [][]apiserver.Kind{core(), workloads(), networking(), storage(), policies(), resources()} {
+	for _, group := range [][]apiserver.Kind{core(), workloads(), networking(), policies(), resources()} {
 		kinds = append(kinds, group...)
 	}
 	return kinds
@@ -51,8 +50,6 @@ func core() []apiserver.Kind {
 		define[*corev1.LimitRange, *corev1.LimitRangeList](v1, "LimitRange", "limitranges", namespaced, limitRange, "limits"),
 		define[*corev1.ResourceQuota, *corev1.ResourceQuotaList](v1, "ResourceQuota", "resourcequotas", status, nil, "quota"),
 		define[*corev1.PodTemplate, *corev1.PodTemplateList](v1, "PodTemplate", "podtemplates", namespaced, podTemplate),
-		define[*corev1.PersistentVolume, *corev1.PersistentVolumeList](v1, "PersistentVolume", "persistentvolumes", cluster|status, persistentVolume, "pv"),
-		define[*corev1.PersistentVolumeClaim, *corev1.PersistentVolumeClaimList](v1, "PersistentVolumeClaim", "persistentvolumeclaims", status, claim, "pvc"),
 	}
 }
 
@@ -70,18 +67,6 @@ func networking() []apiserver.Kind {
 	return []apiserver.Kind{
 		ipAddresses(),
 		define[*networkingv1.ServiceCIDR, *networkingv1.ServiceCIDRList](v1, "ServiceCIDR", "servicecidrs", cluster|status, nil),
-	}
-}
-
-func storage() []apiserver.Kind {
-	v1 := storagev1.SchemeGroupVersion
-	return []apiserver.Kind{
-		define[*storagev1.StorageClass, *storagev1.StorageClassList](v1, "StorageClass", "storageclasses", cluster, storageClass, "sc"),
-		define[*storagev1.CSINode, *storagev1.CSINodeList](v1, "CSINode", "csinodes", cluster, nil),
-		define[*storagev1.CSIDriver, *storagev1.CSIDriverList](v1, "CSIDriver", "csidrivers", cluster, csiDriver),
-		define[*storagev1.CSIStorageCapacity, *storagev1.CSIStorageCapacityList](v1, "CSIStorageCapacity", "csistoragecapacities", namespaced, nil),
-		define[*storagev1.VolumeAttachment, *storagev1.VolumeAttachmentList](v1, "VolumeAttachment", "volumeattachments", cluster|status, nil),
-		define[*storagev1.VolumeAttributesClass, *storagev1.VolumeAttributesClassList](v1, "VolumeAttributesClass", "volumeattributesclasses", cluster, nil, "vac"),
 	}
 }
 

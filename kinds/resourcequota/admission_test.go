@@ -20,8 +20,10 @@ import (
 	"dhow/apiserver/apiservertest"
 	"dhow/controller"
 	"dhow/kinds/configmap"
+	"dhow/kinds/cronjob"
 	"dhow/kinds/daemonset"
 	"dhow/kinds/deployment"
+	"dhow/kinds/job"
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
 	"dhow/kinds/plain"
@@ -42,7 +44,7 @@ func start(t *testing.T) kubernetes.Interface {
 		t.Fatal(err)
 	}
 	kinds := []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), secret.Kind(), configmap.Kind(), pod.Kind(pod.Config{}), services,
-		serviceaccount.Kind(serviceaccount.Config{}), deployment.Kind(), replicaset.Kind(), statefulset.Kind(), daemonset.Kind()}
+		serviceaccount.Kind(serviceaccount.Config{}), deployment.Kind(), replicaset.Kind(), statefulset.Kind(), daemonset.Kind(), job.Kind(), cronjob.Kind()}
 	var controllers *controller.Manager
 	cluster := apiservertest.Start(t, append(kinds, plain.Kinds()...), func(c *apiserver.Config) {
 		c.Admission = func(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {
