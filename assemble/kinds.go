@@ -16,11 +16,13 @@ import (
 	"dhow/kinds/certificate"
 	"dhow/kinds/configmap"
 	"dhow/kinds/cronjob"
+	"dhow/kinds/csi"
 	"dhow/kinds/daemonset"
 	"dhow/kinds/deployment"
 	"dhow/kinds/endpoints"
 	"dhow/kinds/endpointslice"
 	"dhow/kinds/event"
+	"dhow/kinds/flowcontrol"
 	"dhow/kinds/ingress"
 	"dhow/kinds/ingressclass"
 	"dhow/kinds/job"
@@ -28,6 +30,8 @@ import (
 	"dhow/kinds/namespace"
 	"dhow/kinds/networkpolicy"
 	"dhow/kinds/node"
+	"dhow/kinds/persistentvolume"
+	"dhow/kinds/persistentvolumeclaim"
 	"dhow/kinds/plain"
 	"dhow/kinds/pod"
 	"dhow/kinds/priorityclass"
@@ -37,6 +41,7 @@ import (
 	"dhow/kinds/service"
 	"dhow/kinds/serviceaccount"
 	"dhow/kinds/statefulset"
+	"dhow/kinds/storageclass"
 )
 
 // kinds are all that the API serves. client is called when the server runs; guard is the hook of roles.
@@ -80,9 +85,14 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 		networkpolicy.Kind(),
 		job.Kind(),
 		cronjob.Kind(),
+		persistentvolume.Kind(),
+		persistentvolumeclaim.Kind(),
+		storageclass.Kind(),
 	}
+	all = append(all, csi.Kinds()...)
 	all = append(all, rbac.Kinds(guard)...)
 	all = append(all, admissionregistration.Kinds()...)
+	all = append(all, flowcontrol.Kinds()...)
 	all = append(all, certificate.Kinds()...)
 	return append(all, plain.Kinds()...), nil
 }

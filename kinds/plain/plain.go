@@ -6,7 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
-	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -71,12 +70,9 @@ func networking() []apiserver.Kind {
 }
 
 func policies() []apiserver.Kind {
-	flow := flowcontrolv1.SchemeGroupVersion
 	return []apiserver.Kind{
 		define[*policyv1.PodDisruptionBudget, *policyv1.PodDisruptionBudgetList](policyv1.SchemeGroupVersion, "PodDisruptionBudget", "poddisruptionbudgets", status, nil, "pdb"),
 		define[*nodev1.RuntimeClass, *nodev1.RuntimeClassList](nodev1.SchemeGroupVersion, "RuntimeClass", "runtimeclasses", cluster, nil),
-		define[*flowcontrolv1.FlowSchema, *flowcontrolv1.FlowSchemaList](flow, "FlowSchema", "flowschemas", cluster|status, nil),
-		define[*flowcontrolv1.PriorityLevelConfiguration, *flowcontrolv1.PriorityLevelConfigurationList](flow, "PriorityLevelConfiguration", "prioritylevelconfigurations", cluster|status, nil),
 	}
 }
 

@@ -1,0 +1,97 @@
+package flowcontrol_test
+
+import (
+	"testing"
+
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap"
+
+	"dhow/apiserver"
+	"dhow/apiserver/apiservertest"
+	"dhow/kinds/flowcontrol"
+	"dhow/kinds/namespace"
+	"dhow/kinds/node"
+	"dhow/kinds/pod"
+	"dhow/kinds/secret"
+	"dhow/kinds/serviceaccount"
+)
+
+func start(t *testing.T) *apiservertest.Cluster {
+	t.Helper()
+	kinds := []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), secret.Kind(), pod.Kind(pod.Config{}), serviceaccount.Kind(serviceaccount.Config{})}
+	return apiservertest.Start(t, append(kinds, flowcontrol.Kinds()...), nil)
+}
+
+func TestReconcile(t *testing.T) {
+	c := start(t)
+	ctx := t.Context()
+	reconcile := func() {
+		t.Helper()
+		if err := flowcontrol.Reconcile(ctx, c.Client); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reconcile()
+	schemas := c.Client.FlowcontrolV1().FlowSchemas()
+	all, err := schemas.List(ctx, metav1.ListOptions{})
+	if want := len(bootstrap.MandatoryFlowSchemas) + len(bootstrap.SuggestedFlowSchemas); err != nil || len(all.Items) != want {
+		t.Fatalf("%d schemas, want %d: %v", len(all.Items), want, err)
+	}
+	version := all.ResourceVersion
+	reconcile()
+	if all, _ = schemas.List(ctx, metav1.ListOptions{}); all.ResourceVersion != version {
+		t.Error("a second round changed something")
+	}
+
+	change := func(name, auto string) {
+		t.Helper()
+		s, err := schemas.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Spec.MatchingPrecedence = 77
+		s.Annotations[flowcontrolv1.AutoUpdateAnnotationKey] = auto
+		if _, err := schemas.Update(ctx, s, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change("probes", "true")
+	change("system-leader-election", "false")
+	if err := schemas.Delete(ctx, "global-default", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	old := &flowcontrolv1.FlowSchema{ObjectMeta: metav1.ObjectMeta{Name: "from-before", Annotations: map[string]string{flowcontrolv1.AutoUpdateAnnotationKey: "true"}}}
+	old.Spec.PriorityLevelConfiguration.Name = "global-default"
+	if _, err := schemas.Create(ctx, old, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	apiservertest.Eventually(t, func() bool {
+		reconcile()
+		all, err = schemas.List(ctx, metav1.ListOptions{})
+		precedences := map[string]int32{}
+		for _, s := range all.Items {
+			precedences[s.Name] = s.Spec.MatchingPrecedence
+		}
+		return err == nil && precedences["probes"] == 2 && precedences["system-leader-election"] == 77 &&
+			precedences["global-default"] == 9900 && precedences["from-before"] == 0
+	})
+}
+
+func TestStatusWritesTouchNothingElse(t *testing.T) {
+	c := start(t)
+	levels := c.Client.FlowcontrolV1().PriorityLevelConfigurations()
+	p := &flowcontrolv1.PriorityLevelConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}
+	p.Spec.Type = flowcontrolv1.PriorityLevelEnablementLimited
+	p.Spec.Limited = &flowcontrolv1.LimitedPriorityLevelConfiguration{LimitResponse: flowcontrolv1.LimitResponse{Type: flowcontrolv1.LimitResponseTypeReject}}
+	p, err := levels.Create(t.Context(), p, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Labels, p.Spec.Limited = map[string]string{"a": "b"}, nil
+	p.Status.Conditions = []flowcontrolv1.PriorityLevelConfigurationCondition{{Type: "x", Status: flowcontrolv1.ConditionTrue}}
+	p, err = levels.UpdateStatus(t.Context(), p, metav1.UpdateOptions{})
+	if err != nil || len(p.Labels) != 0 || p.Spec.Limited == nil || len(p.Status.Conditions) != 1 || p.Generation != 1 {
+		t.Errorf("got %+v, %v", p, err)
+	}
+}
