@@ -91,3 +91,11 @@ func Value[T any](p *T) T {
 	}
 	return *p
 }
+
+// Unset is *p, or "<unset>" when there is none.
+func Unset[T ~string](p *T) string {
+	if p == nil {
+		return "<unset>"
+	}
+	return string(*p)
+}

@@ -31,6 +31,28 @@ func (l *list) volume(at *field.Path, v *corev1.Volume) {
 	}
 }
 
+// PersistentVolume returns the warnings about volumes whose drivers went.
+func PersistentVolume(s *corev1.PersistentVolumeSpec, at *field.Path) []string {
+	var l list
+	for _, gone := range []struct {
+		name string
+		set  bool
+		text string
+	}{
+		{"cephfs", s.CephFS != nil, "deprecated in v1.28, non-functional in v1.31+"},
+		{"photonPersistentDisk", s.PhotonPersistentDisk != nil, "deprecated in v1.11, non-functional in v1.16+"},
+		{"scaleIO", s.ScaleIO != nil, "deprecated in v1.16, non-functional in v1.22+"},
+		{"storageOS", s.StorageOS != nil, "deprecated in v1.22, non-functional in v1.25+"},
+		{"glusterfs", s.Glusterfs != nil, "deprecated in v1.25, non-functional in v1.26+"},
+		{"rbd", s.RBD != nil, "deprecated in v1.28, non-functional in v1.31+"},
+	} {
+		if gone.set {
+			l.add(at.Child(gone.name), "%s", gone.text)
+		}
+	}
+	return l
+}
+
 // file is a file of a volume and what it comes from, "" when that is clear.
 type file struct{ path, source string }
 

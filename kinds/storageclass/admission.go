@@ -1,4 +1,3 @@
-// Package storageclass chooses the StorageClass of claims that name none.
 package storageclass
 
 import (
