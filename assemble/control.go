@@ -15,6 +15,7 @@ import (
 	"dhow/kinds/limitrange"
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
+	"dhow/kinds/persistentvolumeclaim"
 	"dhow/kinds/pod"
 	"dhow/kinds/priorityclass"
 	"dhow/kinds/rbac"
@@ -32,7 +33,8 @@ func admissionPlugins(client kubernetes.Interface, f informers.SharedInformerFac
 	return []admission.Interface{
 		namespace.Lifecycle(f, client), limitrange.Admission(f, client), serviceaccount.Admission(f, client),
 		node.Restriction(f), node.TaintNodesByCondition(), security, priorityclass.Admission(f, client),
-		pod.DefaultTolerationSeconds(), storageclass.Admission(f), storageclass.Resize(f),
+		pod.DefaultTolerationSeconds(), storageclass.Admission(f),
+		persistentvolumeclaim.InUseProtection(), storageclass.Resize(f),
 		runtimeclass.Admission(f, client), ingressclass.Admission(f),
 	}, err
 }

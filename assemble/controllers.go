@@ -5,11 +5,14 @@ import (
 
 	"dhow/controller"
 	"dhow/kinds/configmap"
+	"dhow/kinds/csi"
 	"dhow/kinds/deployment"
 	"dhow/kinds/endpoints"
 	"dhow/kinds/endpointslice"
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
+	"dhow/kinds/persistentvolume"
+	"dhow/kinds/persistentvolumeclaim"
 	"dhow/kinds/pod"
 	"dhow/kinds/rbac"
 	"dhow/kinds/replicaset"
@@ -34,5 +37,8 @@ func controllers(c ServerConfig, rootCA []byte, content metadata.Interface) []co
 		endpointslice.Mirroring(),
 		pod.Controller(),
 		resourcequota.Controller(),
+		persistentvolumeclaim.Protection(),
+		persistentvolume.Protection(),
+		csi.Protection(),
 	}
 }
