@@ -50,7 +50,7 @@ func (s *server) buildControl() error {
 	if err != nil {
 		return err
 	}
-	all := controllers(s.config, s.identity.CA.PEM, content)
+	all := controllers(s.config, s.identity.CA, content)
 	own, err := controller.Roles(append(all, garbage.Access()))
 	if err != nil {
 		return err

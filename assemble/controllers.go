@@ -4,6 +4,8 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"dhow/controller"
+	"dhow/identity"
+	"dhow/kinds/certificate/issue"
 	"dhow/kinds/configmap"
 	"dhow/kinds/csi"
 	"dhow/kinds/deployment"
@@ -21,14 +23,14 @@ import (
 )
 
 // controllers are all that run in the server. content lists and deletes objects of any kind.
-func controllers(c ServerConfig, rootCA []byte, content metadata.Interface) []controller.Controller {
+func controllers(c ServerConfig, ca *identity.Authority, content metadata.Interface) []controller.Controller {
 	return []controller.Controller{
 		namespace.Controller(content),
 		node.IPAM(c.ClusterCIDRs),
 		node.Lifecycle(),
 		node.TaintEviction(),
 		serviceaccount.Controller(),
-		configmap.RootCA(rootCA),
+		configmap.RootCA(ca.PEM),
 		rbac.AggregationController(),
 		replicaset.Controller(),
 		deployment.Controller(),
@@ -40,5 +42,10 @@ func controllers(c ServerConfig, rootCA []byte, content metadata.Interface) []co
 		persistentvolumeclaim.Protection(),
 		persistentvolume.Protection(),
 		csi.Protection(),
+		issue.Approving(),
+		issue.Signing(ca),
+		issue.Cleaning(),
+		issue.PodCleaning(),
+		issue.Publishing(ca.PEM),
 	}
 }

@@ -40,11 +40,13 @@ type Read struct {
 	Keys func(env Env, obj, old runtime.Object) []types.NamespacedName
 }
 
-// Write is one RBAC rule: verbs on resources ("pods", "deployments/status") of a group.
+// Write is one RBAC rule: verbs on resources ("pods", "deployments/status") of a group, restricted to objects of
+// Names if there are any.
 type Write struct {
 	Group     string
 	Resources []string
 	Verbs     []string
+	Names     []string
 }
 
 // Env is what the engine gives a controller.

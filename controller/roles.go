@@ -40,7 +40,7 @@ func rulesOf(c Controller) ([]rbacv1.PolicyRule, error) {
 		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{resource.Group}, Resources: []string{resource.Resource}, Verbs: []string{"get", "list", "watch"}})
 	}
 	for _, w := range c.Writes {
-		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{w.Group}, Resources: w.Resources, Verbs: w.Verbs})
+		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{w.Group}, Resources: w.Resources, Verbs: w.Verbs, ResourceNames: w.Names})
 	}
 	return append(rules, rbacv1.PolicyRule{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch", "update"}}), nil
 }

@@ -40,8 +40,8 @@ func podRequests() apiserver.Kind {
 					r.Spec.MaxExpirationSeconds = &seconds
 				}
 			},
-			PrepareForCreate: func(_ context.Context, r *podRequest) { r.Generation = 0 },
-			Validate:         validatePodRequest,
+			NoGeneration: true,
+			Validate:     validatePodRequest,
 			ValidateUpdate: func(_ context.Context, r, old *podRequest) field.ErrorList {
 				var c check.List
 				c.Immutable(field.NewPath("spec"), r.Spec, old.Spec)

@@ -25,10 +25,8 @@ func requests() apiserver.Kind {
 	return apiserver.Define[*signingRequest, *certificatesv1.CertificateSigningRequestList](certificatesv1.SchemeGroupVersion,
 		apiserver.Names{Kind: "CertificateSigningRequest", Resource: "certificatesigningrequests", ShortNames: []string{"csr"}, Cluster: true},
 		apiserver.Rules[*signingRequest]{
-			PrepareForCreate: func(ctx context.Context, r *signingRequest) {
-				setRequestor(ctx, r)
-				r.Generation = 0
-			},
+			NoGeneration:     true,
+			PrepareForCreate: setRequestor,
 			PrepareForUpdate: func(_ context.Context, r, old *signingRequest) {
 				r.Spec, r.Status = old.Spec, old.Status
 			},

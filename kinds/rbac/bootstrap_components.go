@@ -51,6 +51,7 @@ func componentRoles() []*rbacv1.ClusterRole {
 			on("list watch", "networking.k8s.io", "servicecidrs"), on("list watch", "discovery.k8s.io", "endpointslices")),
 		clusterRole("system:service-account-issuer-discovery", at("get", "/.well-known/openid-configuration"+
 			" /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/")),
+		clusterRole("system:cluster-trust-bundle-discovery", on(read, certificates, "clustertrustbundles")),
 		clusterRole("system:certificates.k8s.io:certificatesigningrequests:nodeclient", on("create", certificates, requests+"/nodeclient")),
 		clusterRole("system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", on("create", certificates, requests+"/selfnodeclient")),
 	}
@@ -88,6 +89,8 @@ func nodeRules() []rbacv1.PolicyRule {
 		on("get", "resource.k8s.io", "resourceclaims"),
 		on("deletecollection", "resource.k8s.io", "resourceslices"),
 		on("get", "core", "serviceaccounts"),
+		on(read, "certificates.k8s.io", "clustertrustbundles"),
+		on(read+" create", "certificates.k8s.io", "podcertificaterequests"),
 	}
 }
 

@@ -110,6 +110,7 @@ func clusterBindings() []*rbacv1.ClusterRoleBinding {
 		bound("system:volume-scheduler", username(user.KubeScheduler)),
 		bound(CoreDNSUser, username(CoreDNSUser)),
 		bound("system:service-account-issuer-discovery", group(serviceaccount.AllServiceAccountsGroup)),
+		bound("system:cluster-trust-bundle-discovery", group(serviceaccount.AllServiceAccountsGroup)),
 	}
 }
 
