@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -194,11 +195,15 @@ func (s *server) admin() kubernetes.Interface {
 func (s *server) run(ctx context.Context, begin time.Time) error {
 	say := func(format string, args ...any) { fmt.Fprintf(s.config.Progress, format+"\n", args...) }
 	last := s.parts[len(s.parts)-1].Name
+	ctx, stop := context.WithCancel(ctx)
+	var aside sync.WaitGroup
+	defer aside.Wait()
+	defer stop()
 	group := lifecycle.Group{Parts: s.parts, Log: s.config.Log, Started: func(name string, _ time.Duration) {
 		say("%8s  %s", time.Since(begin).Round(time.Millisecond), name)
 		if name == last {
 			say("\nThe cluster is up. Next:\n  dhow%s kubectl get nodes\n  export KUBECONFIG=%s", s.rootFlag(), s.config.Kubeconfig)
-			go memory.GiveBack(ctx, s.config.Log)
+			aside.Go(func() { memory.Pace(ctx, s.config.Log) })
 		}
 	}}
 	return group.Run(ctx)

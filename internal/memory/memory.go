@@ -4,21 +4,19 @@ package memory
 
 import (
 	"bufio"
-	"context"
 	"log/slog"
 	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Limit makes the collector work a little more for a heap half as big, and hold to nine tenths of the memory that
-// the control group allows, if it says.
+// Limit holds the program to nine tenths of the memory that its control group allows, if it says, and lets the
+// collector rest while the program starts: Pace takes over from there.
 func Limit() {
-	debug.SetGCPercent(50)
+	debug.SetGCPercent(startPercent)
 	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -30,17 +28,9 @@ func Limit() {
 	}
 }
 
-// settle is how long after the last part has started the start-up's memory is given back.
-const settle = 3 * time.Second
-
-// GiveBack frees what start-up used, a while after it: heap, and the pages of this program's file that only its
-// initialisation needed. They come back from the page cache when they are touched.
-func GiveBack(ctx context.Context, log *slog.Logger) {
-	select {
-	case <-time.After(settle):
-	case <-ctx.Done():
-		return
-	}
+// giveBack frees what the program used while it was busy: heap, and the pages of its file that only its start
+// needed. They come back from the page cache when they are touched.
+func giveBack(log *slog.Logger) {
 	debug.FreeOSMemory()
 	if err := dropText(); err != nil {
 		log.Debug("pages of the program's file were kept", "err", err)
