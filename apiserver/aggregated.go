@@ -44,9 +44,8 @@ func (s *Server) aggregate(server *genericapiserver.GenericAPIServer) error {
 	}
 	s.aggregator, err = aggregation.New(aggregation.Config{
 		Informers: s.informers, Resolver: s.webhookServices(), Cert: cert, Key: key,
-		Discovery:  server.AggregatedDiscoveryGroupManager.WithSource(discoveryendpoint.AggregatorSource),
-		Groups:     server.DiscoveryGroupManager,
-		Serializer: server.Serializer,
+		Discovery: server.AggregatedDiscoveryGroupManager.WithSource(discoveryendpoint.AggregatorSource),
+		Groups:    s.groups,
 		UpdateStatus: func(ctx context.Context, a *apiregistrationv1.APIService) error {
 			_, err := client.APIServices().UpdateStatus(ctx, a, metav1.UpdateOptions{})
 			return err

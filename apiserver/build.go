@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/endpoints/discovery"
 	discoveryendpoint "k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/apiserver/pkg/util/compatibility"
 	basecompatibility "k8s.io/component-base/compatibility"
 
+	"dhow/apiserver/groups"
 	"dhow/apiserver/openapi"
 	"dhow/apiserver/review"
 	"dhow/store"
@@ -33,30 +35,35 @@ const (
 	mastersGroup  = "system:masters"
 )
 
-// build makes the library's servers: kinds of the cluster's own in front, custom resources behind them.
+// build makes the library's server: kinds of the cluster's own in front, custom resources behind them.
 func (s *Server) build() error {
 	base, err := s.genericConfig()
 	if err != nil {
 		return err
 	}
-	behind, err := s.customResources(base)
-	if err != nil {
+	config := ownConfig(base)
+	s.groups = &groups.List{Addresses: discovery.DefaultAddresses{DefaultAddress: config.ExternalAddress}, Serializer: config.Serializer}
+	if s.custom, err = s.customResources(config); err != nil {
 		return err
 	}
-	config := ownConfig(base)
 	config.RESTOptionsGetter = store.Options{
 		Store: s.config.Store, Codec: s.storageCodec(config.Serializer), Tracker: config.StorageObjectCountTracker, Share: true,
 	}
 	config.SkipOpenAPIInstallation = true
+	config.EnableDiscovery = false // ours knows the order of groups
 	config.BuildHandlerChainFunc = s.handlerChain
 	config.AddHealthChecks(healthz.NamedCheck("etcd", s.storeWorks))
-	server, err := config.Complete(s.informers).New("dhow", behind)
+	server, err := config.Complete(s.informers).New("dhow", genericapiserver.NewEmptyDelegateWithCustomHandler(s.custom))
 	if err != nil {
 		return err
 	}
+	if err := s.custom.Hooks(server); err != nil {
+		return err
+	}
+	server.RegisterDestroyFunc(s.custom.Close)
 	i := &installer{
 		server: server, config: config, scheme: s.scheme, options: config.RESTOptionsGetter,
-		apply: s.types, reviews: review.Storages(s.reviews),
+		apply: s.types, groups: s.groups, reviews: review.Storages(s.reviews),
 	}
 	if err := i.install(s.config.Kinds); err != nil {
 		return err
@@ -67,10 +74,10 @@ func (s *Server) build() error {
 		}
 	}
 	openapi.New(openapi.Config{
-		BuiltIn: []*restful.Container{server.Handler.GoRestfulContainer, behind.Handler.GoRestfulContainer},
+		BuiltIn: []*restful.Container{server.Handler.GoRestfulContainer},
 		Remote:  s.remoteDocuments,
 		Custom: func() ([]*apiextensionsv1.CustomResourceDefinition, error) {
-			return s.definitions.List(labels.Everything())
+			return s.custom.Lister().List(labels.Everything())
 		},
 		Version: base.EffectiveVersion.Info().GitVersion, Log: s.config.Log,
 	}).Install(server.Handler.NonGoRestfulMux)

@@ -1,51 +1,55 @@
 package apiserver
 
 import (
-	"net/http"
-
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensionsv1beta1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1beta1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
-	apiextensionsopenapi "k8s.io/apiextensions-apiserver/pkg/generated/openapi"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apiserver/pkg/endpoints/openapi"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	discoveryendpoint "k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
+	genericfilters "k8s.io/apiserver/pkg/endpoints/filters"
+	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-	clientscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/apiserver/pkg/util/notfoundhandler"
 
+	"dhow/apiserver/customresources"
 	"dhow/store"
 )
 
-// customResources serves CustomResourceDefinitions and the objects that they define, by the library's server.
-func (s *Server) customResources(base *genericapiserver.Config) (*genericapiserver.GenericAPIServer, error) {
-	c := ownConfig(base)
+// customResources makes the part that serves what CustomResourceDefinitions define.
+func (s *Server) customResources(c *genericapiserver.Config) (*customresources.Server, error) {
+	objects := store.Options{Store: s.config.Store, Tracker: c.StorageObjectCountTracker}
+	objects.Codec = func(schema.GroupResource) runtime.Codec { return unstructured.UnstructuredJSONScheme }
+	return customresources.New(customresources.Config{
+		Loopback: c.LoopbackClientConfig, Objects: objects,
+		Admission: c.AdmissionControl, Authorizer: c.Authorization.Authorizer,
+		Services: s.webhookServices(), Credentials: s.webhookCredentials(),
+		Discovery: c.AggregatedDiscoveryGroupManager.WithSource(discoveryendpoint.CRDSource), Groups: s.groups,
+		RequestTimeout: c.RequestTimeout, MinRequestTimeout: minRequestTimeout, MaxBodyBytes: maxBodyBytes,
+		NotFound: notfoundhandler.New(c.Serializer, genericfilters.NoMuxAndDiscoveryIncompleteKey),
+	})
+}
+
+// installDefinitions serves CustomResourceDefinitions themselves, whose types, defaults and rules are the library's.
+func (i installer) installDefinitions() error {
+	c := ownConfig(i.config)
 	c.Serializer = apiextensions.Codecs
-	c.MergedResourceConfig = apiextensions.DefaultAPIResourceConfigSource()
-	namer := openapi.NewDefinitionNamer(apiextensions.Scheme, clientscheme.Scheme)
-	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(apiextensionsopenapi.GetOpenAPIDefinitions, namer)
-	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(apiextensionsopenapi.GetOpenAPIDefinitions, namer)
-	c.SkipOpenAPIInstallation = true // ours knows these as well
-	options := store.Options{Store: s.config.Store, Tracker: c.StorageObjectCountTracker}
-	definitions, objects := options, options
-	definitions.Codec = func(schema.GroupResource) runtime.Codec {
+	options := i.options.(store.Options)
+	options.Share = false // stored objects are of the library's internal version
+	options.Codec = func(schema.GroupResource) runtime.Codec {
 		return apiextensions.Codecs.LegacyCodec(apiextensionsv1beta1.SchemeGroupVersion, apiextensionsv1.SchemeGroupVersion)
 	}
-	objects.Codec = func(schema.GroupResource) runtime.Codec { return unstructured.UnstructuredJSONScheme }
-	c.RESTOptionsGetter = definitions
-	config := apiextensions.Config{
-		GenericConfig: &genericapiserver.RecommendedConfig{Config: *c, SharedInformerFactory: s.informers},
-		ExtraConfig: apiextensions.ExtraConfig{
-			CRDRESTOptionsGetter: objects,
-			MasterCount:          1,
-			ServiceResolver:      s.webhookServices(),
-			AuthResolverWrapper:  s.webhookCredentials(),
-		},
-	}
-	server, err := config.Complete().New(genericapiserver.NewEmptyDelegateWithCustomHandler(http.NotFoundHandler()))
+	storage, err := customresources.Storage(options)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.definitions = server.Informers.Apiextensions().V1().CustomResourceDefinitions().Lister()
-	return server.GenericAPIServer, nil
+	i.config, i.scheme, i.options, i.apply = c, apiextensions.Scheme, options, &customresources.Types{}
+	gv := apiextensionsv1.SchemeGroupVersion
+	return i.installGroup(&apiGroup{
+		name: gv.Group, versions: []schema.GroupVersion{gv}, storage: map[schema.GroupVersion]map[string]rest.Storage{gv: storage},
+	})
 }
+
+var _ managedfields.TypeConverter = &customresources.Types{}

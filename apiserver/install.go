@@ -8,6 +8,7 @@ import (
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,6 +24,7 @@ import (
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/typed"
 
+	"dhow/apiserver/groups"
 	"dhow/apiserver/review"
 )
 
@@ -39,7 +41,8 @@ type installer struct {
 	config  *genericapiserver.Config
 	scheme  *runtime.Scheme
 	options generic.RESTOptionsGetter
-	apply   *lazyConverter
+	apply   managedfields.TypeConverter
+	groups  *groups.List
 	reviews map[schema.GroupVersion]map[string]rest.Storage
 }
 
@@ -52,12 +55,12 @@ type apiGroup struct {
 
 // install adds kinds, whose group versions are preferred in the order they appear in.
 func (i *installer) install(kinds []Kind) error {
-	var groups []*apiGroup
+	var all []*apiGroup
 	byName := map[string]*apiGroup{}
 	group := func(name string) *apiGroup {
 		if byName[name] == nil {
 			byName[name] = &apiGroup{name: name, storage: map[schema.GroupVersion]map[string]rest.Storage{}}
-			groups = append(groups, byName[name])
+			all = append(all, byName[name])
 		}
 		return byName[name]
 	}
@@ -74,11 +77,15 @@ func (i *installer) install(kinds []Kind) error {
 	for gv, storages := range i.reviews {
 		group(gv.Group).add(gv, storages)
 	}
-	for _, g := range groups {
+	for _, g := range all {
 		if err := i.installGroup(g); err != nil {
 			return fmt.Errorf("group %q: %w", g.name, err)
 		}
 	}
+	if err := i.installDefinitions(); err != nil {
+		return fmt.Errorf("group %q: %w", apiextensionsv1.GroupName, err)
+	}
+	i.serveGroups()
 	return nil
 }
 
@@ -169,13 +176,21 @@ func (i *installer) serveLegacyRoot() {
 
 // serveGroupRoot answers GET /apis/<group>.
 func (i *installer) serveGroupRoot(g *apiGroup) {
-	described := metav1.APIGroup{Name: g.name}
+	var versions []groups.Version
 	for _, gv := range g.versions {
-		described.Versions = append(described.Versions, metav1.GroupVersionForDiscovery{GroupVersion: gv.String(), Version: gv.Version})
+		p := groups.Of(gv)
+		versions = append(versions, groups.Version{Version: gv.Version, Priority: p})
+		i.server.AggregatedDiscoveryGroupManager.SetGroupVersionPriority(metav1.GroupVersion(gv), int(p.Group), int(p.Version))
 	}
-	described.PreferredVersion = described.Versions[0]
-	i.server.DiscoveryGroupManager.AddGroup(described)
-	i.server.Handler.GoRestfulContainer.Add(discovery.NewAPIGroupHandler(i.server.Serializer, described).WebService())
+	i.groups.Set(groups.BuiltIn, g.name, versions)
+	i.server.Handler.GoRestfulContainer.Add(discovery.NewAPIGroupHandler(i.server.Serializer, i.groups.Group(g.name)).WebService())
+}
+
+// serveGroups answers GET /apis.
+func (i *installer) serveGroups() {
+	aggregated := i.server.AggregatedDiscoveryGroupManager
+	wrapped := discoveryendpoint.WrapAggregatedDiscoveryToHandler(i.groups, aggregated, aggregated)
+	i.server.Handler.GoRestfulContainer.Add(wrapped.GenerateWebService("/apis", metav1.APIGroupList{}))
 }
 
 // lazyConverter builds the schema of server-side apply, some 20 MB, when somebody first applies.

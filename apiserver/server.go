@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"sync"
 
-	apiextensionslisters "k8s.io/apiextensions-apiserver/pkg/client/listers/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -20,6 +19,8 @@ import (
 	restclient "k8s.io/client-go/rest"
 
 	"dhow/apiserver/aggregation"
+	"dhow/apiserver/customresources"
+	"dhow/apiserver/groups"
 	"dhow/apiserver/review"
 	"dhow/identity"
 	"dhow/store"
@@ -60,8 +61,8 @@ type Server struct {
 	transport *transport
 	informers *store.Factory
 	reviews   review.Config
-	// definitions are those of custom resources.
-	definitions apiextensionslisters.CustomResourceDefinitionLister
+	groups    *groups.List
+	custom    *customresources.Server
 	// aggregator is nil if the server has no APIServices.
 	aggregator *aggregation.Aggregator
 	generic    *genericapiserver.GenericAPIServer

@@ -11,9 +11,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apiserver/pkg/endpoints/discovery"
 	discoveryendpoint "k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/informers"
@@ -22,6 +20,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+
+	"dhow/apiserver/groups"
 )
 
 // Config of an Aggregator.
@@ -32,9 +32,8 @@ type Config struct {
 	// Cert and Key (PEM) show other servers that it is this one who says for whom it asks.
 	Cert, Key []byte
 	// Discovery is told what others serve, and Groups the names of their groups.
-	Discovery  discoveryendpoint.ResourceManager
-	Groups     discovery.GroupManager
-	Serializer runtime.NegotiatedSerializer
+	Discovery discoveryendpoint.ResourceManager
+	Groups    *groups.List
 	// UpdateStatus writes the status of an APIService.
 	UpdateStatus func(context.Context, *apiregistrationv1.APIService) error
 	Log          *slog.Logger
@@ -150,8 +149,7 @@ func (a *Aggregator) Wrap(next http.Handler) http.Handler {
 			b.ServeHTTP(w, r)
 			return
 		}
-		if group := a.group(gv.Group); group != nil && r.URL.Path == "/apis/"+gv.Group {
-			discovery.NewAPIGroupHandler(a.config.Serializer, *group).ServeHTTP(w, r)
+		if gv.Version == "" && a.config.Groups.Has(groups.Remote, gv.Group) && a.config.Groups.ServeGroup(gv.Group, w, r) {
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 )
 
 func TestPathsNameTheirGroupVersion(t *testing.T) {
@@ -17,20 +16,5 @@ func TestPathsNameTheirGroupVersion(t *testing.T) {
 		if got := groupVersionOf(path); got != want {
 			t.Errorf("%s: %v", path, got)
 		}
-	}
-}
-
-func TestTheVersionOfHighestPriorityIsPreferred(t *testing.T) {
-	a := &Aggregator{backends: map[schema.GroupVersion]*backend{}}
-	for version, priority := range map[string]int32{"v1beta1": 5, "v1": 5, "v2alpha1": 9} {
-		b := &backend{spec: apiregistrationv1.APIServiceSpec{Group: "a.com", Version: version, VersionPriority: priority}}
-		a.backends[b.groupVersion()] = b
-	}
-	got := a.group("a.com")
-	if got.PreferredVersion.Version != "v2alpha1" || got.Versions[1].Version != "v1" || got.Versions[2].Version != "v1beta1" {
-		t.Errorf("got %+v", got)
-	}
-	if a.group("b.com") != nil {
-		t.Error("a group that nobody serves")
 	}
 }

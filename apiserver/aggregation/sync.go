@@ -15,10 +15,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/version"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/kube-aggregator/pkg/apis/apiregistration/v1/helper"
 	"k8s.io/utils/ptr"
+
+	"dhow/apiserver/groups"
 )
 
 // sync brings what is known of one APIService up to date, and its condition. It returns an error when the server does
@@ -150,38 +151,16 @@ func (a *Aggregator) forget(gv schema.GroupVersion) {
 
 // tellGroup keeps the list of groups right for clients that read it the old way.
 func (a *Aggregator) tellGroup(name string) {
-	if group := a.group(name); group != nil {
-		a.config.Groups.AddGroup(*group)
-		return
-	}
-	a.config.Groups.RemoveGroup(name)
-}
-
-// group describes the versions of a group that others serve, the preferred first; nil if there are none.
-func (a *Aggregator) group(name string) *metav1.APIGroup {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	var of []*backend
+	var versions []groups.Version
 	for gv, b := range a.backends {
 		if gv.Group == name {
-			of = append(of, b)
+			p := groups.Priority{Group: b.spec.GroupPriorityMinimum, Version: b.spec.VersionPriority}
+			versions = append(versions, groups.Version{Version: gv.Version, Priority: p})
 		}
 	}
-	if of == nil {
-		return nil
-	}
-	slices.SortFunc(of, func(x, y *backend) int {
-		if x.spec.VersionPriority != y.spec.VersionPriority {
-			return int(y.spec.VersionPriority - x.spec.VersionPriority)
-		}
-		return -version.CompareKubeAwareVersionStrings(x.spec.Version, y.spec.Version)
-	})
-	group := &metav1.APIGroup{Name: name}
-	for _, b := range of {
-		group.Versions = append(group.Versions, metav1.GroupVersionForDiscovery{GroupVersion: b.groupVersion().String(), Version: b.spec.Version})
-	}
-	group.PreferredVersion = group.Versions[0]
-	return group
+	a.config.Groups.Set(groups.Remote, name, versions)
 }
 
 // OpenAPI says where others' group versions are described, by paths such as "apis/wardle.example.com/v1".
