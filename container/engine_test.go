@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -355,6 +356,25 @@ func TestAttachSeesAndFeedsTheContainer(t *testing.T) {
 	check(t, r.engine.Attach(context.Background(), id, Streams{Stdin: strings.NewReader("hello\n"), Stdout: &out}))
 	if out.String() != "hello\ndone\n" {
 		t.Errorf("attached saw %q", out.String())
+	}
+}
+
+func TestAttachEndsWithItsInputWhereTheContainerKeepsItsOwn(t *testing.T) {
+	r := newRig(t)
+	config := sh("read first; read second; echo $first $second")
+	config.Stdin = true
+	id := r.launch(config)
+	check(t, r.engine.Attach(context.Background(), id, Streams{Stdin: strings.NewReader("one\n"), Stdout: io.Discard}))
+	if s := r.status(id); s.State != cri.ContainerState_CONTAINER_RUNNING {
+		t.Fatalf("after the first client the container is %v", s)
+	}
+	input, feed := io.Pipe()
+	defer feed.Close()
+	var out bytes.Buffer
+	go func() { _, _ = io.WriteString(feed, "two\n") }()
+	check(t, r.engine.Attach(context.Background(), id, Streams{Stdin: input, Stdout: &out}))
+	if out.String() != "one two\n" {
+		t.Errorf("the second client saw %q", out.String())
 	}
 }
 

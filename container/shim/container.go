@@ -202,7 +202,8 @@ func (c *container) read(from *os.File, to *fanout) {
 	})
 }
 
-// attachUntil copies between a client's descriptors and the container until it ends or the client is gone.
+// attachUntil copies between a client's descriptors and the container until it ends or the client is gone. The end of
+// the client's input ends the container's where that has only one; otherwise it ends the attachment, as with docker.
 func (c *container) attachUntil(gone <-chan struct{}, in *os.File, out, errs io.Writer) {
 	if out != nil {
 		defer c.out.add(out)()
@@ -210,16 +211,20 @@ func (c *container) attachUntil(gone <-chan struct{}, in *os.File, out, errs io.
 	if errs != nil {
 		defer c.errs.add(errs)()
 	}
+	over := make(chan struct{})
 	if in != nil {
 		go func() {
 			_, _ = io.Copy(c.in, in)
 			if c.spec.StdinOnce && c.tty == nil {
 				c.in.Close()
+				return
 			}
+			close(over)
 		}()
 	}
 	select {
 	case <-c.done:
 	case <-gone:
+	case <-over:
 	}
 }
