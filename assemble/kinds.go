@@ -37,6 +37,7 @@ import (
 	"dhow/kinds/priorityclass"
 	"dhow/kinds/rbac"
 	"dhow/kinds/replicaset"
+	"dhow/kinds/resourceclaim"
 	"dhow/kinds/secret"
 	"dhow/kinds/service"
 	"dhow/kinds/serviceaccount"
@@ -94,5 +95,6 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 	all = append(all, admissionregistration.Kinds()...)
 	all = append(all, flowcontrol.Kinds()...)
 	all = append(all, certificate.Kinds()...)
+	all = append(all, resourceclaim.Kinds(resourceclaim.Config{Client: client})...)
 	return append(all, plain.Kinds()...), nil
 }

@@ -9,7 +9,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -36,7 +35,7 @@ func define[T apiserver.Object, L runtime.Object](gv schema.GroupVersion, kind, 
 // Kinds lists them, the API groups in the order in which discovery shows them.
 func Kinds() []apiserver.Kind {
 	var kinds []apiserver.Kind
-	for _, group := range [][]apiserver.Kind{core(), workloads(), networking(), policies(), resources()} {
+	for _, group := range [][]apiserver.Kind{core(), workloads(), networking(), policies()} {
 		kinds = append(kinds, group...)
 	}
 	return kinds
@@ -73,15 +72,5 @@ func policies() []apiserver.Kind {
 	return []apiserver.Kind{
 		define[*policyv1.PodDisruptionBudget, *policyv1.PodDisruptionBudgetList](policyv1.SchemeGroupVersion, "PodDisruptionBudget", "poddisruptionbudgets", status, nil, "pdb"),
 		define[*nodev1.RuntimeClass, *nodev1.RuntimeClassList](nodev1.SchemeGroupVersion, "RuntimeClass", "runtimeclasses", cluster, nil),
-	}
-}
-
-func resources() []apiserver.Kind {
-	v1 := resourcev1.SchemeGroupVersion
-	return []apiserver.Kind{
-		define[*resourcev1.DeviceClass, *resourcev1.DeviceClassList](v1, "DeviceClass", "deviceclasses", cluster, nil),
-		define[*resourcev1.ResourceClaim, *resourcev1.ResourceClaimList](v1, "ResourceClaim", "resourceclaims", status, nil),
-		define[*resourcev1.ResourceClaimTemplate, *resourcev1.ResourceClaimTemplateList](v1, "ResourceClaimTemplate", "resourceclaimtemplates", namespaced, nil),
-		define[*resourcev1.ResourceSlice, *resourcev1.ResourceSliceList](v1, "ResourceSlice", "resourceslices", cluster, nil),
 	}
 }
