@@ -3,25 +3,26 @@ package service
 import (
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
-// addresses are the cluster IPs of one family. Number 0 is the first address after the network's own.
+// addresses are the cluster IPs of one range. Number 0 is the first address after the network's own.
 type addresses struct {
+	span
 	prefix netip.Prefix
-	pool   *pool
 }
 
 // maxAddresses bounds what is given out of one range, as upstream does.
 const maxAddresses = 1 << 16
 
-func newAddresses(prefix netip.Prefix) (*addresses, error) {
+func newAddresses(prefix netip.Prefix) (addresses, error) {
 	prefix = prefix.Masked()
 	bits := prefix.Addr().BitLen() - prefix.Bits()
 	if bits < 2 {
-		return nil, fmt.Errorf("service CIDR %s: has no room for services", prefix)
+		return addresses{}, fmt.Errorf("service CIDR %s: has no room for services", prefix)
 	}
 	size := uint64(maxAddresses)
 	if bits < 16 {
@@ -31,83 +32,81 @@ func newAddresses(prefix netip.Prefix) (*addresses, error) {
 	if prefix.Addr().Is4() && bits <= 16 {
 		usable-- // nor the broadcast address
 	}
-	return &addresses{prefix: prefix, pool: newPool(usable, bandOf(size, 16, 16, 256))}, nil
+	return addresses{prefix: prefix, span: span{usable, bandOf(size, 16, 16, 256)}}, nil
 }
 
-func (a *addresses) family() corev1.IPFamily {
-	if a.prefix.Addr().Is4() {
+func (a addresses) family() corev1.IPFamily { return ipFamily(a.prefix.Addr()) }
+
+func ipFamily(ip netip.Addr) corev1.IPFamily {
+	if ip.Is4() {
 		return corev1.IPv4Protocol
 	}
 	return corev1.IPv6Protocol
 }
 
-// number of an address, false when it is not one to be given out.
-func (a *addresses) number(ip netip.Addr) (uint64, bool) {
+// has says whether an address is one to be given out.
+func (a addresses) has(ip netip.Addr) bool {
 	if !a.prefix.Contains(ip) {
-		return 0, false
+		return false
 	}
 	base, at := a.prefix.Addr().As16(), ip.As16()
 	if at[0] != base[0] || binary.BigEndian.Uint64(at[:8]) != binary.BigEndian.Uint64(base[:8]) {
-		return 0, false
+		return false
 	}
 	n := binary.BigEndian.Uint64(at[8:]) - binary.BigEndian.Uint64(base[8:])
-	return n - 1, n >= 1 && n <= a.pool.size
+	return n >= 1 && n <= a.size
 }
 
-func (a *addresses) address(n uint64) netip.Addr {
+func (a addresses) address(n uint64) netip.Addr {
 	b := a.prefix.Addr().As16()
 	binary.BigEndian.PutUint64(b[8:], binary.BigEndian.Uint64(b[8:])+n+1)
 	return netip.AddrFrom16(b).Unmap()
 }
 
-// take takes an address that a user chose.
-func (a *addresses) take(c *claim, text string) error {
-	ip, err := netip.ParseAddr(text)
-	if err != nil {
-		return err
+// inAnyOrder are all addresses.
+func (a addresses) inAnyOrder() iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		for n := range a.anyOrder {
+			if !yield(a.address(n)) {
+				return
+			}
+		}
 	}
-	n, ok := a.number(ip.Unmap())
-	if !ok {
-		return fmt.Errorf("the provided IP (%s) is not in the valid range. The range of valid IPs is %s", text, a.prefix)
-	}
-	if c.take(n) != nil {
-		return fmt.Errorf("provided IP is already allocated")
-	}
-	return nil
 }
 
-// ports are the node ports; number 0 is the first.
+// ports are the node ports.
 type ports struct {
-	first int32
-	pool  *pool
+	span
+	lowest int32
 }
 
-func newPorts(first, last int32) (*ports, error) {
+func newPorts(first, last int32) (ports, error) {
 	if first < 1 || last < first || last > 65535 {
-		return nil, fmt.Errorf("node ports %d-%d: not a range of ports", first, last)
+		return ports{}, fmt.Errorf("node ports %d-%d: not a range of ports", first, last)
 	}
 	size := uint64(last-first) + 1
-	return &ports{first: first, pool: newPool(size, bandOf(size, 32, 16, 128))}, nil
+	return ports{lowest: first, span: span{size, bandOf(size, 32, 16, 128)}}, nil
 }
 
-func (p *ports) number(port int32) (uint64, bool) {
-	n := int64(port) - int64(p.first)
-	return uint64(n), n >= 0 && uint64(n) < p.pool.size
-}
+func (p ports) has(port int32) bool { return port >= p.lowest && port-p.lowest < int32(p.size) }
 
 // take takes a port that a user chose.
-func (p *ports) take(c *claim, port int32) error {
-	n, ok := p.number(port)
-	if !ok {
-		return fmt.Errorf("provided port is not in the valid range. The range of valid ports is %d-%d", p.first, p.first+int32(p.pool.size)-1)
+func (p ports) take(c *claim[int32], port int32) error {
+	if !p.has(port) {
+		return fmt.Errorf("provided port is not in the valid range. The range of valid ports is %d-%d", p.lowest, p.lowest+int32(p.size)-1)
 	}
-	if c.take(n) != nil {
+	if c.take(port) != nil {
 		return fmt.Errorf("provided port is already allocated")
 	}
 	return nil
 }
 
-func (p *ports) next(c *claim) (int32, error) {
-	n, err := c.next()
-	return p.first + int32(n), err
+func (p ports) next(c *claim[int32]) (int32, error) {
+	return c.first(func(yield func(int32) bool) {
+		for n := range p.anyOrder {
+			if !yield(p.lowest + int32(n)) {
+				return
+			}
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,8 +22,11 @@ import (
 //	AfterDelete                give back all
 type allocator struct {
 	primary corev1.IPFamily
-	ips     map[corev1.IPFamily]*addresses
-	ports   *ports
+	own     map[corev1.IPFamily]addresses // of the configuration
+	plan    AddressPlan                   // may be nil
+	ips     *pool[netip.Addr]
+	ports   ports
+	taken   *pool[int32] // ports
 	list    func(context.Context) (*corev1.ServiceList, error)
 
 	mu     sync.Mutex
@@ -30,7 +34,7 @@ type allocator struct {
 }
 
 func newAllocator(config Config) (*allocator, error) {
-	a := &allocator{ips: map[corev1.IPFamily]*addresses{}}
+	a := &allocator{own: map[corev1.IPFamily]addresses{}, plan: config.Plan, ips: newPool[netip.Addr](), taken: newPool[int32]()}
 	if len(config.CIDRs) == 0 {
 		return nil, errors.New("services need a CIDR")
 	}
@@ -39,17 +43,42 @@ func newAllocator(config Config) (*allocator, error) {
 		if err != nil {
 			return nil, err
 		}
-		if a.ips[addresses.family()] != nil {
+		family := addresses.family()
+		if _, twice := a.own[family]; twice {
 			return nil, fmt.Errorf("service CIDR %s: there is another one of its IP family", prefix)
 		}
 		if i == 0 {
-			a.primary = addresses.family()
+			a.primary = family
 		}
-		a.ips[addresses.family()] = addresses
+		a.own[family] = addresses
 	}
 	var err error
 	a.ports, err = newPorts(config.FirstNodePort, config.LastNodePort)
 	return a, err
+}
+
+// has says whether the cluster has Services of an IP family.
+func (a *allocator) has(family corev1.IPFamily) bool {
+	_, ok := a.own[family]
+	return ok
+}
+
+// ranges are those of a family from which addresses may be had now: the plan's, or without one the configuration's.
+func (a *allocator) ranges(family corev1.IPFamily) []addresses {
+	if a.plan == nil {
+		return []addresses{a.own[family]}
+	}
+	prefixes := a.plan.Ranges()
+	if len(prefixes) == 0 { // the cluster is new
+		return []addresses{a.own[family]}
+	}
+	var all []addresses
+	for _, p := range prefixes {
+		if r, err := newAddresses(p); err == nil && r.family() == family {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // load learns once what is taken.
@@ -63,64 +92,49 @@ func (a *allocator) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the addresses of services: %w", err)
 	}
-	for i := range all.Items {
-		// Of two that have the same number the first keeps it; what is out of range, after a change of
-		// configuration, is nobody's.
+	for i := range all.Items { // of two that have the same number the first keeps it
 		a.settle(&all.Items[i])
 	}
 	a.loaded = true
 	return nil
 }
 
-func (a *allocator) addressesOf(s *corev1.Service) map[corev1.IPFamily][]uint64 {
-	all := map[corev1.IPFamily][]uint64{}
-	for family := range a.ips {
-		all[family] = nil
-	}
+func (a *allocator) addressesOf(s *corev1.Service) []netip.Addr {
 	if !needsClusterIP(s) || headless(s) {
-		return all
+		return nil
 	}
+	var all []netip.Addr
 	for _, text := range s.Spec.ClusterIPs {
-		ip, err := netip.ParseAddr(text)
-		if err != nil {
-			continue
-		}
-		for family, addresses := range a.ips {
-			if n, ok := addresses.number(ip.Unmap()); ok {
-				all[family] = append(all[family], n)
-			}
+		if ip, err := netip.ParseAddr(text); err == nil {
+			all = append(all, ip.Unmap())
 		}
 	}
 	return all
 }
 
-func (a *allocator) portsOf(s *corev1.Service) []uint64 {
-	var all []uint64
+func (a *allocator) portsOf(s *corev1.Service) []int32 {
+	var all []int32
 	for _, p := range s.Spec.Ports {
-		if n, ok := a.ports.number(p.NodePort); ok {
-			all = append(all, n)
+		if a.ports.has(p.NodePort) {
+			all = append(all, p.NodePort)
 		}
 	}
-	if n, ok := a.ports.number(s.Spec.HealthCheckNodePort); ok {
-		all = append(all, n)
+	if port := s.Spec.HealthCheckNodePort; a.ports.has(port) {
+		all = append(all, port)
 	}
 	return all
 }
 
 // settle notes what the stored Service has, and gives back what it has no more.
 func (a *allocator) settle(s *corev1.Service) {
-	for family, numbers := range a.addressesOf(s) {
-		a.ips[family].pool.keep(s.UID, numbers...)
-	}
-	a.ports.pool.keep(s.UID, a.portsOf(s)...)
+	a.ips.keep(s.UID, a.addressesOf(s)...)
+	a.taken.keep(s.UID, a.portsOf(s)...)
 }
 
 // forget gives back all that the deleted Service had.
 func (a *allocator) forget(s *corev1.Service) {
-	for _, addresses := range a.ips {
-		addresses.pool.drop(s.UID)
-	}
-	a.ports.pool.drop(s.UID)
+	a.ips.drop(s.UID)
+	a.taken.drop(s.UID)
 }
 
 // allocate fills s with addresses and ports, and returns what undoes it.
@@ -134,60 +148,42 @@ func (a *allocator) allocate(ctx context.Context, s, old *corev1.Service, dry bo
 	if old == nil {
 		old = &corev1.Service{}
 	}
-	c, had := claims{ports: a.ports.pool.claim(s.UID, dry, a.portsOf(old)...), ips: map[corev1.IPFamily]*claim{}}, a.addressesOf(old)
-	for family, addresses := range a.ips {
-		c.ips[family] = addresses.pool.claim(s.UID, dry, had[family]...)
-	}
-	err = a.allocateIPs(s, c)
+	ips, ports := a.ips.claim(s.UID, dry, a.addressesOf(old)...), a.taken.claim(s.UID, dry, a.portsOf(old)...)
+	undo = func() { ips.undo(); ports.undo() }
+	err = a.allocateIPs(s, ips)
 	if err == nil {
-		err = a.allocatePorts(s, c.ports)
+		err = a.allocatePorts(s, ports)
 	}
 	if err != nil {
-		c.undo()
+		undo()
 		return nil, err
 	}
-	return c.undo, nil
+	return undo, nil
 }
 
-// claims are all that one request takes.
-type claims struct {
-	ports *claim
-	ips   map[corev1.IPFamily]*claim
-}
-
-func (c claims) undo() {
-	c.ports.undo()
-	for _, claim := range c.ips {
-		claim.undo()
-	}
-}
-
-func (a *allocator) allocateIPs(s *corev1.Service, claims claims) error {
+func (a *allocator) allocateIPs(s *corev1.Service, c *claim[netip.Addr]) error {
 	if !needsClusterIP(s) || headless(s) {
 		return nil
 	}
 	at := field.NewPath("spec", "clusterIPs")
 	for i, family := range s.Spec.IPFamilies {
-		addresses := a.ips[family]
-		if addresses == nil {
+		if !a.has(family) {
 			continue
 		}
-		c := claims.ips[family]
 		if i < len(s.Spec.ClusterIPs) && s.Spec.ClusterIPs[i] != "" {
-			if err := addresses.take(c, s.Spec.ClusterIPs[i]); err != nil {
+			if err := a.takeIP(c, family, s.Spec.ClusterIPs[i]); err != nil {
 				return invalid(s, field.Invalid(at, s.Spec.ClusterIPs, fmt.Sprintf("failed to allocate IP %s: %v", s.Spec.ClusterIPs[i], err)))
 			}
 			continue
 		}
-		n, err := c.next()
+		ip, err := a.nextIP(c, family)
 		if err != nil {
 			return apierrors.NewInternalError(fmt.Errorf("failed to allocate a serviceIP for Service %q: %w", s.Name, err))
 		}
-		ip := addresses.address(n).String()
 		if i < len(s.Spec.ClusterIPs) {
-			s.Spec.ClusterIPs[i] = ip
+			s.Spec.ClusterIPs[i] = ip.String()
 		} else {
-			s.Spec.ClusterIPs = append(s.Spec.ClusterIPs, ip)
+			s.Spec.ClusterIPs = append(s.Spec.ClusterIPs, ip.String())
 		}
 	}
 	if len(s.Spec.ClusterIPs) > 0 {
@@ -196,9 +192,43 @@ func (a *allocator) allocateIPs(s *corev1.Service, claims claims) error {
 	return nil
 }
 
+// takeIP takes an address that a user chose, or that the Service has.
+func (a *allocator) takeIP(c *claim[netip.Addr], family corev1.IPFamily, text string) error {
+	ip, err := netip.ParseAddr(text)
+	if err != nil {
+		return err
+	}
+	ip = ip.Unmap()
+	if c.had[ip] {
+		return c.take(ip) // though its range may have gone
+	}
+	if !slices.ContainsFunc(a.ranges(family), func(r addresses) bool { return r.has(ip) }) {
+		return errors.New("the provided network does not match the current range")
+	}
+	if a.reserved(ip) || c.take(ip) != nil {
+		return errors.New("provided IP is already allocated")
+	}
+	return nil
+}
+
+// nextIP takes any free address.
+func (a *allocator) nextIP(c *claim[netip.Addr], family corev1.IPFamily) (netip.Addr, error) {
+	return c.first(func(yield func(netip.Addr) bool) {
+		for _, r := range a.ranges(family) {
+			for ip := range r.inAnyOrder() {
+				if !a.reserved(ip) && !yield(ip) {
+					return
+				}
+			}
+		}
+	})
+}
+
+func (a *allocator) reserved(ip netip.Addr) bool { return a.plan != nil && a.plan.Reserved(ip) }
+
 // allocatePorts takes the ports that the user chose, then one for each port that has none: ports of the same
 // number and different protocols share one.
-func (a *allocator) allocatePorts(s *corev1.Service, c *claim) error {
+func (a *allocator) allocatePorts(s *corev1.Service, c *claim[int32]) error {
 	if s.Spec.Type == corev1.ServiceTypeNodePort || s.Spec.Type == corev1.ServiceTypeLoadBalancer {
 		if err := a.allocateNodePorts(s, c); err != nil {
 			return err
@@ -221,7 +251,7 @@ func (a *allocator) allocatePorts(s *corev1.Service, c *claim) error {
 	return nil
 }
 
-func (a *allocator) allocateNodePorts(s *corev1.Service, c *claim) error {
+func (a *allocator) allocateNodePorts(s *corev1.Service, c *claim[int32]) error {
 	byPort := map[int32]int32{}
 	for i, p := range s.Spec.Ports {
 		if p.NodePort == 0 {

@@ -40,7 +40,7 @@ func (a *allocator) chooseFamilies(s, old *corev1.Service) error {
 	if len(s.Spec.IPFamilies) == 0 {
 		s.Spec.IPFamilies = []corev1.IPFamily{a.primary}
 	}
-	if len(s.Spec.IPFamilies) == 1 && policyOf(s) != corev1.IPFamilyPolicySingleStack && (free || len(a.ips) == 2) {
+	if len(s.Spec.IPFamilies) == 1 && policyOf(s) != corev1.IPFamilyPolicySingleStack && (free || len(a.own) == 2) {
 		s.Spec.IPFamilies = append(s.Spec.IPFamilies, other(s.Spec.IPFamilies[0]))
 	}
 	return nil
@@ -112,7 +112,7 @@ func (a *allocator) familiesOfAddresses(l *check.List, s *corev1.Service) {
 			continue
 		}
 		family := familyOf(ip)
-		if a.ips[family] == nil {
+		if !a.has(family) {
 			l.Invalid(field.NewPath("spec", "clusterIPs").Index(i), s.Spec.ClusterIPs, fmt.Sprintf("%s is not configured on this cluster", family))
 			continue
 		}
@@ -121,11 +121,11 @@ func (a *allocator) familiesOfAddresses(l *check.List, s *corev1.Service) {
 }
 
 func (a *allocator) configured(l *check.List, s *corev1.Service) {
-	if policyOf(s) == corev1.IPFamilyPolicyRequireDualStack && len(a.ips) < 2 {
+	if policyOf(s) == corev1.IPFamilyPolicyRequireDualStack && len(a.own) < 2 {
 		l.Invalid(field.NewPath("spec", "ipFamilyPolicy"), s.Spec.IPFamilyPolicy, "this cluster is not configured for dual-stack services")
 	}
 	for i, family := range s.Spec.IPFamilies {
-		if a.ips[family] == nil {
+		if !a.has(family) {
 			l.Invalid(field.NewPath("spec", "ipFamilies").Index(i), family, "not configured on this cluster")
 		}
 	}

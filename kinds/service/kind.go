@@ -20,10 +20,21 @@ import (
 type Config struct {
 	// CIDRs are the ranges of cluster IPs: one, or one of each IP family. The first is the primary.
 	CIDRs []netip.Prefix
+	// Plan knows of further ranges, and of addresses that others have; it may be nil.
+	Plan AddressPlan
 	// FirstNodePort and LastNodePort bound node ports; 30000 and 32767 when both are zero.
 	FirstNodePort, LastNodePort int32
 	// Connectors are the subresources that reach the pods behind a Service: proxy. They are mounted as they are.
 	Connectors map[string]func(store *genericregistry.Store) rest.Storage
+}
+
+// AddressPlan is what the cluster's ServiceCIDRs and IPAddresses say.
+type AddressPlan interface {
+	// Ranges are those from which Services may have addresses now, in the order in which they are tried; none while
+	// nothing is known.
+	Ranges() []netip.Prefix
+	// Reserved says whether the address belongs to something else than a Service.
+	Reserved(netip.Addr) bool
 }
 
 // Kind defines Services. It fails when the configuration makes no sense.

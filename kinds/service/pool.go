@@ -2,6 +2,7 @@ package service
 
 import (
 	"errors"
+	"iter"
 	"math/rand/v2"
 	"sync"
 
@@ -13,21 +14,37 @@ var (
 	errFull  = errors.New("range is full")
 )
 
-// pool gives out the numbers 0 … size-1, each to one Service. A lower band is left for those who ask for a
-// certain number, as long as the upper band has any.
-type pool struct {
-	size, band uint64
-
+// pool knows which Service has which number: a cluster IP or a node port.
+type pool[N comparable] struct {
 	mu    sync.Mutex
-	owner map[uint64]types.UID
-	owned map[types.UID]map[uint64]bool
+	owner map[N]types.UID
+	owned map[types.UID]map[N]bool
 	// pending are taken by a write that has not ended: another write of the same Service must not give them back.
-	pending map[uint64]bool
+	pending map[N]bool
 }
 
-func newPool(size, band uint64) *pool {
-	return &pool{size: size, band: band,
-		owner: map[uint64]types.UID{}, owned: map[types.UID]map[uint64]bool{}, pending: map[uint64]bool{}}
+func newPool[N comparable]() *pool[N] {
+	return &pool[N]{owner: map[N]types.UID{}, owned: map[types.UID]map[N]bool{}, pending: map[N]bool{}}
+}
+
+// span is a range of numbers from which any may be given out, counted from 0. A lower band is left for those who ask
+// for a certain number, as long as the upper band has any.
+type span struct{ size, band uint64 }
+
+// anyOrder goes through a span, the upper band first, each band from anywhere on.
+func (s span) anyOrder(yield func(uint64) bool) {
+	for _, band := range [][2]uint64{{s.band, s.size}, {0, s.band}} {
+		from, to := band[0], band[1]
+		if to <= from {
+			continue
+		}
+		start := rand.Uint64N(to - from)
+		for i := range to - from {
+			if !yield(from + (start+i)%(to-from)) {
+				return
+			}
+		}
+	}
 }
 
 // bandOf is how much of a range is kept for those who choose: a part of it, within bounds (KEP-3070, KEP-3668).
@@ -39,16 +56,16 @@ func bandOf(size, part, least, most uint64) uint64 {
 }
 
 // claim is what one request takes from a pool: for one Service, and in a dry run only in appearance.
-type claim struct {
-	pool  *pool
+type claim[N comparable] struct {
+	pool  *pool[N]
 	uid   types.UID
 	dry   bool
-	had   map[uint64]bool // by the Service as it is stored
-	fresh map[uint64]bool // taken by this claim
+	had   map[N]bool // by the Service as it is stored
+	fresh map[N]bool // taken by this claim
 }
 
-func (p *pool) claim(uid types.UID, dry bool, had ...uint64) *claim {
-	c := &claim{pool: p, uid: uid, dry: dry, had: map[uint64]bool{}, fresh: map[uint64]bool{}}
+func (p *pool[N]) claim(uid types.UID, dry bool, had ...N) *claim[N] {
+	c := &claim[N]{pool: p, uid: uid, dry: dry, had: map[N]bool{}, fresh: map[N]bool{}}
 	for _, n := range had {
 		c.had[n] = true
 	}
@@ -56,13 +73,13 @@ func (p *pool) claim(uid types.UID, dry bool, had ...uint64) *claim {
 }
 
 // take takes n, which the same Service may have had already.
-func (c *claim) take(n uint64) error {
+func (c *claim[N]) take(n N) error {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
 	return c.takeLocked(n)
 }
 
-func (c *claim) takeLocked(n uint64) error {
+func (c *claim[N]) takeLocked(n N) error {
 	uid, taken := c.pool.owner[n]
 	if taken && uid != c.uid {
 		return errTaken
@@ -80,38 +97,20 @@ func (c *claim) takeLocked(n uint64) error {
 	return nil
 }
 
-// next takes any free number.
-func (c *claim) next() (uint64, error) {
-	p := c.pool
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n, ok := p.free(p.band, p.size, c.fresh)
-	if !ok {
-		n, ok = p.free(0, p.band, c.fresh)
-	}
-	if !ok {
-		return 0, errFull
-	}
-	return n, c.takeLocked(n)
-}
-
-// free finds a number in [from, to) that nobody has, and that is not in but; it begins anywhere.
-func (p *pool) free(from, to uint64, but map[uint64]bool) (uint64, bool) {
-	if to <= from {
-		return 0, false
-	}
-	start := rand.Uint64N(to - from)
-	for i := range to - from {
-		n := from + (start+i)%(to-from)
-		if _, taken := p.owner[n]; !taken && !but[n] {
-			return n, true
+// first takes the first number of those that nobody has.
+func (c *claim[N]) first(numbers iter.Seq[N]) (taken N, err error) {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	for n := range numbers {
+		if _, has := c.pool.owner[n]; !has && !c.fresh[n] {
+			return n, c.takeLocked(n)
 		}
 	}
-	return 0, false
+	return taken, errFull
 }
 
 // undo gives back what the claim took.
-func (c *claim) undo() {
+func (c *claim[N]) undo() {
 	if c.dry {
 		return
 	}
@@ -123,8 +122,8 @@ func (c *claim) undo() {
 }
 
 // keep notes that numbers are stored as the Service's, and gives back what else it has but what is pending.
-func (p *pool) keep(uid types.UID, numbers ...uint64) {
-	kept := map[uint64]bool{}
+func (p *pool[N]) keep(uid types.UID, numbers ...N) {
+	kept := map[N]bool{}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, n := range numbers {
@@ -144,7 +143,7 @@ func (p *pool) keep(uid types.UID, numbers ...uint64) {
 }
 
 // drop gives back all that a Service has, which is no more.
-func (p *pool) drop(uid types.UID) {
+func (p *pool[N]) drop(uid types.UID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n := range p.owned[uid] {
@@ -152,15 +151,15 @@ func (p *pool) drop(uid types.UID) {
 	}
 }
 
-func (p *pool) set(n uint64, uid types.UID) {
+func (p *pool[N]) set(n N, uid types.UID) {
 	p.owner[n] = uid
 	if p.owned[uid] == nil {
-		p.owned[uid] = map[uint64]bool{}
+		p.owned[uid] = map[N]bool{}
 	}
 	p.owned[uid][n] = true
 }
 
-func (p *pool) clear(n uint64) {
+func (p *pool[N]) clear(n N) {
 	uid := p.owner[n]
 	delete(p.owner, n)
 	delete(p.pending, n)

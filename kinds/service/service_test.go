@@ -173,8 +173,8 @@ func TestRestartKeepsWhatStoredServicesHave(t *testing.T) {
 func TestOutOfRangeIsRefused(t *testing.T) {
 	a := allocatorFor(t, nil, "10.43.0.0/16")
 	for spec, want := range map[string]string{
-		`{spec: {clusterIP: 10.44.0.1, ports: [{port: 80}]}}`:             "the provided IP (10.44.0.1) is not in the valid range. The range of valid IPs is 10.43.0.0/16",
-		`{spec: {clusterIP: 10.43.255.255, ports: [{port: 80}]}}`:         "the provided IP (10.43.255.255) is not in the valid range",
+		`{spec: {clusterIP: 10.44.0.1, ports: [{port: 80}]}}`:             "failed to allocate IP 10.44.0.1: the provided network does not match the current range",
+		`{spec: {clusterIP: 10.43.255.255, ports: [{port: 80}]}}`:         "the provided network does not match the current range",
 		`{spec: {type: NodePort, ports: [{port: 80, nodePort: 80}]}}`:     "provided port is not in the valid range. The range of valid ports is 30000-32767",
 		`{spec: {ipFamilyPolicy: RequireDualStack, ports: [{port: 80}]}}`: "this cluster is not configured for dual-stack services",
 		`{spec: {ipFamilies: [IPv6], ports: [{port: 80}]}}`:               `spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster`,
@@ -183,8 +183,54 @@ func TestOutOfRangeIsRefused(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", spec, err, want)
 		}
 	}
-	if len(a.ports.pool.owner) != 0 || len(a.ips[corev1.IPv4Protocol].pool.owner) != 0 {
+	if len(a.taken.owner) != 0 || len(a.ips.owner) != 0 {
 		t.Error("a refused service left something behind")
+	}
+}
+
+// planned are ranges, and one address that something else has.
+type planned struct {
+	ranges   []netip.Prefix
+	reserved netip.Addr
+}
+
+func (p *planned) Ranges() []netip.Prefix      { return p.ranges }
+func (p *planned) Reserved(ip netip.Addr) bool { return ip == p.reserved }
+
+func TestFurtherRanges(t *testing.T) {
+	a := allocatorFor(t, nil, "10.43.0.0/29")
+	plan := &planned{reserved: netip.MustParseAddr("10.50.0.1")}
+	a.plan = plan
+	chosen := `{metadata: {uid: chosen}, spec: {clusterIP: 10.50.0.2, ports: [{port: 80}]}}`
+	if err := create(t, a, serviceOf(t, chosen)); err == nil {
+		t.Error("an address outside of every range was given")
+	}
+	plan.ranges = []netip.Prefix{netip.MustParsePrefix("10.43.0.0/29"), netip.MustParsePrefix("10.50.0.0/30"), netip.MustParsePrefix("10.50.0.0/24")}
+	old := serviceOf(t, chosen)
+	if err := create(t, a, old); err != nil {
+		t.Fatal(err)
+	}
+	if err := create(t, a, serviceOf(t, `{spec: {clusterIP: 10.50.0.1, ports: [{port: 80}]}}`)); err == nil || !strings.Contains(err.Error(), "already allocated") {
+		t.Errorf("reserved: %v", err)
+	}
+	got := map[string]bool{}
+	for i := range 20 {
+		s := serviceOf(t, `{spec: {ports: [{port: 80}]}}`)
+		s.UID = types.UID(rune('a' + i))
+		if err := create(t, a, s); err != nil {
+			t.Fatal(err)
+		}
+		got[s.Spec.ClusterIP] = true
+	}
+	if len(got) != 20 || got["10.50.0.1"] || got["10.50.0.2"] {
+		t.Errorf("got %v", got)
+	}
+	plan.ranges = plan.ranges[:1]
+	now := old.DeepCopy()
+	now.Spec.Ports[0].Port = 81
+	update(t, a, now, old)
+	if now.Spec.ClusterIP != "10.50.0.2" {
+		t.Errorf("after its range had gone: %s", now.Spec.ClusterIP)
 	}
 }
 
@@ -197,7 +243,7 @@ func TestDryRunTakesNothing(t *testing.T) {
 	if s.Spec.Ports[0].NodePort == s.Spec.Ports[1].NodePort || s.Spec.ClusterIP == "" {
 		t.Errorf("spec %+v", s.Spec)
 	}
-	if len(a.ports.pool.owner) != 0 || len(a.ips[corev1.IPv4Protocol].pool.owner) != 0 {
+	if len(a.taken.owner) != 0 || len(a.ips.owner) != 0 {
 		t.Error("the dry run took something")
 	}
 }
@@ -214,8 +260,8 @@ func TestDualStack(t *testing.T) {
 	single := s.DeepCopy()
 	*single.Spec.IPFamilyPolicy = corev1.IPFamilyPolicySingleStack
 	update(t, a, single, s)
-	if len(single.Spec.ClusterIPs) != 1 || len(a.ips[corev1.IPv6Protocol].pool.owner) != 0 {
-		t.Errorf("after shrinking: %v, %d held", single.Spec.ClusterIPs, len(a.ips[corev1.IPv6Protocol].pool.owner))
+	if len(single.Spec.ClusterIPs) != 1 || len(a.ips.owner) != 1 {
+		t.Errorf("after shrinking: %v, %d held", single.Spec.ClusterIPs, len(a.ips.owner))
 	}
 	again := single.DeepCopy()
 	*again.Spec.IPFamilyPolicy = corev1.IPFamilyPolicyRequireDualStack
@@ -258,20 +304,20 @@ func TestChangeOfTypeGivesBack(t *testing.T) {
 	if err := create(t, a, old); err != nil {
 		t.Fatal(err)
 	}
-	if old.Spec.HealthCheckNodePort == 0 || len(a.ports.pool.owner) != 2 {
-		t.Fatalf("health check port %d, %d held", old.Spec.HealthCheckNodePort, len(a.ports.pool.owner))
+	if old.Spec.HealthCheckNodePort == 0 || len(a.taken.owner) != 2 {
+		t.Fatalf("health check port %d, %d held", old.Spec.HealthCheckNodePort, len(a.taken.owner))
 	}
 	s := old.DeepCopy()
 	s.Spec.Type = corev1.ServiceTypeClusterIP
 	update(t, a, s, old)
-	if s.Spec.Ports[0].NodePort != 0 || s.Spec.HealthCheckNodePort != 0 || len(a.ports.pool.owner) != 0 {
-		t.Errorf("ports %+v, %d held", s.Spec.Ports, len(a.ports.pool.owner))
+	if s.Spec.Ports[0].NodePort != 0 || s.Spec.HealthCheckNodePort != 0 || len(a.taken.owner) != 0 {
+		t.Errorf("ports %+v, %d held", s.Spec.Ports, len(a.taken.owner))
 	}
 	named := s.DeepCopy()
 	named.Spec.Type, named.Spec.ExternalName = corev1.ServiceTypeExternalName, "example.com"
 	update(t, a, named, s)
-	if named.Spec.ClusterIP != "" || len(a.ips[corev1.IPv4Protocol].pool.owner) != 0 {
-		t.Errorf("address %q, %d held", named.Spec.ClusterIP, len(a.ips[corev1.IPv4Protocol].pool.owner))
+	if named.Spec.ClusterIP != "" || len(a.ips.owner) != 0 {
+		t.Errorf("address %q, %d held", named.Spec.ClusterIP, len(a.ips.owner))
 	}
 }
 
@@ -294,7 +340,7 @@ func TestOverlappingUpdatesOfOneServiceKeepTheirPorts(t *testing.T) {
 		t.Error("a port that an update waits for was given away")
 	}
 	a.settle(slow)
-	if n, ok := a.ports.number(old.Spec.Ports[0].NodePort); !ok || a.ports.pool.owner[n] != "" {
+	if a.taken.owner[old.Spec.Ports[0].NodePort] != "" {
 		t.Error("the port given up is still held")
 	}
 }
@@ -380,7 +426,7 @@ func FuzzRulesNeverPanic(f *testing.F) {
 		validateUpdate(t.Context(), &now, &old)
 		validateStatusUpdate(t.Context(), &now, &old)
 		cells(&now)
-		if n := len(a.ports.pool.owner); n != 0 {
+		if n := len(a.taken.owner); n != 0 {
 			t.Errorf("%d ports held", n)
 		}
 	})
