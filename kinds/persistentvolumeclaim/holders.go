@@ -34,21 +34,16 @@ type holding struct {
 	owners []types.UID
 }
 
-// hold says whether a pod holds the claim, at least as new as the claim itself.
+// hold says whether a pod holds the claim. That none does stays true, once it is known of a deleted claim: no node
+// starts a pod with it. That one does may have ended since, so it is asked again.
 func (h *holders) hold(ctx context.Context, claim *corev1.PersistentVolumeClaim) (bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.covers(claim) {
-		if err := h.ask(ctx, claim.Namespace); err != nil {
-			return false, err
-		}
+	if h.covers(claim) && !h.claims.hold(claim) {
+		return false, nil
 	}
-	found := h.claims[claim.Name]
-	if found.byName {
-		return true, nil
-	}
-	owner := metav1.GetControllerOfNoCopy(claim)
-	return owner != nil && slices.Contains(found.owners, owner.UID), nil
+	err := h.ask(ctx, claim.Namespace)
+	return h.claims.hold(claim), err
 }
 
 // covers says whether what is known is younger than the claim.
@@ -100,4 +95,10 @@ func (all holdings) add(pod *corev1.Pod) {
 			all[name] = h
 		}
 	}
+}
+
+func (all holdings) hold(claim *corev1.PersistentVolumeClaim) bool {
+	found := all[claim.Name]
+	owner := metav1.GetControllerOfNoCopy(claim)
+	return found.byName || owner != nil && slices.Contains(found.owners, owner.UID)
 }
