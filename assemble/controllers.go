@@ -18,6 +18,7 @@ import (
 	"dhow/kinds/pod"
 	"dhow/kinds/rbac"
 	"dhow/kinds/replicaset"
+	"dhow/kinds/replicationcontroller"
 	"dhow/kinds/resourcequota"
 	"dhow/kinds/serviceaccount"
 )
@@ -33,6 +34,7 @@ func controllers(c ServerConfig, ca *identity.Authority, content metadata.Interf
 		configmap.RootCA(ca.PEM),
 		rbac.AggregationController(),
 		replicaset.Controller(),
+		replicationcontroller.Controller(),
 		deployment.Controller(),
 		endpointslice.Controller(),
 		endpoints.Controller(),

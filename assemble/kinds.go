@@ -37,6 +37,7 @@ import (
 	"dhow/kinds/priorityclass"
 	"dhow/kinds/rbac"
 	"dhow/kinds/replicaset"
+	"dhow/kinds/replicationcontroller"
 	"dhow/kinds/resourceclaim"
 	"dhow/kinds/secret"
 	"dhow/kinds/service"
@@ -89,6 +90,7 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 		persistentvolume.Kind(),
 		persistentvolumeclaim.Kind(),
 		storageclass.Kind(),
+		replicationcontroller.Kind(),
 	}
 	all = append(all, csi.Kinds()...)
 	all = append(all, rbac.Kinds(guard)...)

@@ -23,20 +23,6 @@ func empty[T comparable](p *T, value T) {
 	}
 }
 
-func replicationController(r *corev1.ReplicationController) {
-	unset(&r.Spec.Replicas, 1)
-	if r.Spec.Template == nil {
-		return
-	}
-	podspec.Default(&r.Spec.Template.Spec)
-	if r.Spec.Selector == nil {
-		r.Spec.Selector = r.Spec.Template.Labels
-	}
-	if r.Labels == nil {
-		r.Labels = r.Spec.Template.Labels
-	}
-}
-
 func podTemplate(p *corev1.PodTemplate) { podspec.Default(&p.Template.Spec) }
 
 // limitRange takes what is missing from the tighter bound: requests from defaults, defaults from maxima.

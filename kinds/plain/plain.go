@@ -44,7 +44,6 @@ func Kinds() []apiserver.Kind {
 func core() []apiserver.Kind {
 	v1 := corev1.SchemeGroupVersion
 	return []apiserver.Kind{
-		replicationControllers(),
 		define[*corev1.LimitRange, *corev1.LimitRangeList](v1, "LimitRange", "limitranges", namespaced, limitRange, "limits"),
 		define[*corev1.ResourceQuota, *corev1.ResourceQuotaList](v1, "ResourceQuota", "resourcequotas", status, nil, "quota"),
 		define[*corev1.PodTemplate, *corev1.PodTemplateList](v1, "PodTemplate", "podtemplates", namespaced, podTemplate),

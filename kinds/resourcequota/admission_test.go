@@ -23,12 +23,16 @@ import (
 	"dhow/kinds/cronjob"
 	"dhow/kinds/daemonset"
 	"dhow/kinds/deployment"
+	"dhow/kinds/ingress"
 	"dhow/kinds/job"
 	"dhow/kinds/namespace"
+	"dhow/kinds/networkpolicy"
 	"dhow/kinds/node"
+	"dhow/kinds/persistentvolumeclaim"
 	"dhow/kinds/plain"
 	"dhow/kinds/pod"
 	"dhow/kinds/replicaset"
+	"dhow/kinds/replicationcontroller"
 	"dhow/kinds/resourcequota"
 	"dhow/kinds/secret"
 	"dhow/kinds/service"
@@ -44,7 +48,8 @@ func start(t *testing.T) kubernetes.Interface {
 		t.Fatal(err)
 	}
 	kinds := []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), secret.Kind(), configmap.Kind(), pod.Kind(pod.Config{}), services,
-		serviceaccount.Kind(serviceaccount.Config{}), deployment.Kind(), replicaset.Kind(), statefulset.Kind(), daemonset.Kind(), job.Kind(), cronjob.Kind()}
+		serviceaccount.Kind(serviceaccount.Config{}), deployment.Kind(), replicaset.Kind(), statefulset.Kind(), daemonset.Kind(), job.Kind(), cronjob.Kind(), replicationcontroller.Kind(), persistentvolumeclaim.Kind(),
+		ingress.Kind(), networkpolicy.Kind()}
 	var controllers *controller.Manager
 	cluster := apiservertest.Start(t, append(kinds, plain.Kinds()...), func(c *apiserver.Config) {
 		c.Admission = func(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {

@@ -1,4 +1,4 @@
-package replicaset
+package replicas
 
 import (
 	"errors"
@@ -162,7 +162,7 @@ func TestBatchesGrowAndStopAtTheFirstError(t *testing.T) {
 }
 
 func TestPodIsOfTheTemplate(t *testing.T) {
-	p := newPod(set(1))
+	p := newPod(set(1), appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))
 	owner := metav1.GetControllerOf(p)
 	if p.GenerateName != "r-" || p.Namespace != "n" || p.Labels["a"] != "b" || p.Annotations["x"] != "y" || !slices.Equal(p.Finalizers, []string{"f/f"}) {
 		t.Errorf("%+v", p.ObjectMeta)

@@ -1,4 +1,4 @@
-package replicaset
+package replicas
 
 import (
 	"time"
@@ -6,6 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"dhow/api/table"
 )
@@ -51,7 +52,7 @@ func hasEnded(p *corev1.Pod) bool {
 func isTerminating(p *corev1.Pod) bool { return p.DeletionTimestamp != nil && !hasEnded(p) }
 
 // newPod is one of the set's, from its template.
-func newPod(rs *appsv1.ReplicaSet) *corev1.Pod {
+func newPod(rs *appsv1.ReplicaSet, kind schema.GroupVersionKind) *corev1.Pod {
 	template := rs.Spec.Template.DeepCopy()
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
