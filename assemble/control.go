@@ -11,6 +11,7 @@ import (
 
 	"dhow/controller"
 	"dhow/garbage"
+	"dhow/kinds/flowcontrol"
 	"dhow/kinds/ingressclass"
 	"dhow/kinds/limitrange"
 	"dhow/kinds/namespace"
@@ -22,6 +23,7 @@ import (
 	"dhow/kinds/resourcequota"
 	"dhow/kinds/runtimeclass"
 	"dhow/kinds/serviceaccount"
+	"dhow/kinds/servicecidr"
 	"dhow/kinds/storageclass"
 	"dhow/lifecycle"
 	"dhow/scheduler"
@@ -60,7 +62,8 @@ func (s *server) buildControl() error {
 		Name: "roles",
 		Run:  waitForEnd,
 		Ready: func(ctx context.Context) error {
-			return errors.Join(rbac.Reconcile(ctx, admin, own), priorityclass.Reconcile(ctx, admin))
+			return errors.Join(rbac.Reconcile(ctx, admin, own), priorityclass.Reconcile(ctx, admin),
+				servicecidr.Reconcile(ctx, admin, s.config.ServiceCIDRs, s.config.Log))
 		},
 	})
 	manager, err := controller.New(controller.Config{
@@ -71,6 +74,9 @@ func (s *server) buildControl() error {
 		return err
 	}
 	s.add(lifecycle.Part{Name: "controllers", Run: manager.Run, Ready: manager.Ready})
+	s.add(lifecycle.Part{Name: "flow control", Run: func(ctx context.Context) error {
+		return flowcontrol.Maintain(ctx, admin, s.config.Log)
+	}})
 	if err := s.buildScheduler(); err != nil {
 		return err
 	}

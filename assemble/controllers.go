@@ -21,6 +21,7 @@ import (
 	"dhow/kinds/replicationcontroller"
 	"dhow/kinds/resourcequota"
 	"dhow/kinds/serviceaccount"
+	"dhow/kinds/servicecidr"
 )
 
 // controllers are all that run in the server. content lists and deletes objects of any kind.
@@ -41,6 +42,8 @@ func controllers(c ServerConfig, ca *identity.Authority, content metadata.Interf
 		endpointslice.Mirroring(),
 		pod.Controller(),
 		resourcequota.Controller(),
+		servicecidr.Controller(),
+		servicecidr.Allocations(),
 		persistentvolumeclaim.Protection(),
 		persistentvolume.Protection(),
 		csi.Protection(),

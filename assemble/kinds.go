@@ -4,6 +4,7 @@ import (
 	"maps"
 
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	policyclient "k8s.io/client-go/kubernetes/typed/policy/v1"
 
@@ -42,19 +43,22 @@ import (
 	"dhow/kinds/secret"
 	"dhow/kinds/service"
 	"dhow/kinds/serviceaccount"
+	"dhow/kinds/servicecidr"
 	"dhow/kinds/statefulset"
 	"dhow/kinds/storageclass"
 )
 
-// kinds are all that the API serves. client is called when the server runs; guard is the hook of roles.
-func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Interface, guard func(*genericregistry.Store)) ([]apiserver.Kind, error) {
+// kinds are all that the API serves. client and shared are called when the server runs; guard is the hook of roles.
+func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Interface, shared func() informers.SharedInformerFactory,
+	guard func(*genericregistry.Store),
+) ([]apiserver.Kind, error) {
 	nodes, err := connect.NewNodes(id, client)
 	if err != nil {
 		return nil, err
 	}
 	services, err := service.Kind(service.Config{
 		CIDRs: c.ServiceCIDRs, FirstNodePort: int32(c.NodePorts[0]), LastNodePort: int32(c.NodePorts[1]),
-		Connectors: connect.Services(client),
+		Connectors: connect.Services(client), Plan: servicecidr.View{Informers: shared},
 	})
 	if err != nil {
 		return nil, err
@@ -96,6 +100,7 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 	all = append(all, rbac.Kinds(guard)...)
 	all = append(all, admissionregistration.Kinds()...)
 	all = append(all, flowcontrol.Kinds()...)
+	all = append(all, servicecidr.Kinds()...)
 	all = append(all, certificate.Kinds()...)
 	all = append(all, resourceclaim.Kinds(resourceclaim.Config{Client: client})...)
 	return append(all, plain.Kinds()...), nil

@@ -166,7 +166,8 @@ func (s *server) buildAPI(listener net.Listener) error {
 	var roles *rbac.Authorizer
 	var full authorizer.Authorizer
 	guard := func(store *genericregistry.Store) { roles.Guard(store, full) }
-	all, err := kinds(c, s.identity, s.admin, guard)
+	shared := func() informers.SharedInformerFactory { return s.api.Informers() }
+	all, err := kinds(c, s.identity, s.admin, shared, guard)
 	if err != nil {
 		return err
 	}

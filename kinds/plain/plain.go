@@ -6,7 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -35,7 +34,7 @@ func define[T apiserver.Object, L runtime.Object](gv schema.GroupVersion, kind, 
 // Kinds lists them, the API groups in the order in which discovery shows them.
 func Kinds() []apiserver.Kind {
 	var kinds []apiserver.Kind
-	for _, group := range [][]apiserver.Kind{core(), workloads(), networking(), policies()} {
+	for _, group := range [][]apiserver.Kind{core(), workloads(), policies()} {
 		kinds = append(kinds, group...)
 	}
 	return kinds
@@ -56,14 +55,6 @@ func workloads() []apiserver.Kind {
 		define[*appsv1.ControllerRevision, *appsv1.ControllerRevisionList](apps, "ControllerRevision", "controllerrevisions", namespaced, nil),
 		define[*autoscalingv2.HorizontalPodAutoscaler, *autoscalingv2.HorizontalPodAutoscalerList](autoscalingv2.SchemeGroupVersion,
 			"HorizontalPodAutoscaler", "horizontalpodautoscalers", status|all, autoscaler, "hpa").With(autoscalingV1()),
-	}
-}
-
-func networking() []apiserver.Kind {
-	v1 := networkingv1.SchemeGroupVersion
-	return []apiserver.Kind{
-		ipAddresses(),
-		define[*networkingv1.ServiceCIDR, *networkingv1.ServiceCIDRList](v1, "ServiceCIDR", "servicecidrs", cluster|status, nil),
 	}
 }
 
