@@ -1,51 +1,45 @@
 package apiserver
 
 import (
-	"crypto/x509"
 	"net/http"
 
-	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
-	"k8s.io/apiserver/pkg/authentication/group"
-	"k8s.io/apiserver/pkg/authentication/request/anonymous"
-	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
-	"k8s.io/apiserver/pkg/authentication/request/union"
-	"k8s.io/apiserver/pkg/authentication/request/websocket"
-	x509request "k8s.io/apiserver/pkg/authentication/request/x509"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
+	"dhow/apiserver/authn"
 	"dhow/apiserver/token"
 )
 
-// openPaths are what anybody may ask, without saying who they are.
+// openPaths are what anybody may ask, also where nobody may be anonymous otherwise by roles.
 var openPaths = []string{"/healthz", "/livez", "/readyz", "/version"}
 
-// authentication finds out who asks: this process itself, the holder of a client certificate of the cluster's
-// authority, or of a service account's token. Nobody else gets further than openPaths.
+// authentication finds out who asks: this process itself, or whom the administrator's choices let in.
 func (s *Server) authentication(c *genericapiserver.Config) error {
-	roots := x509.NewCertPool()
-	roots.AddCert(s.config.Identity.CA.Cert)
-	options := x509request.DefaultVerifyOptions()
-	options.Roots = roots
-	tokens := token.NewAuthenticator(&s.config.Identity.ServiceAccountKey.PublicKey, s.informers)
-	bearer := append([]authenticator.Request{bearertoken.New(tokens)}, s.config.Authenticators...)
-	known := []authenticator.Request{
-		inProcess{},
-		x509request.New(options, x509request.CommonNameUserConversion),
-		websocket.NewProtocolAuthenticator(tokens),
+	accounts := s.config.ServiceAccounts.Complete()
+	if err := accounts.Check(); err != nil {
+		return err
 	}
-	known = append(known, bearer...)
-	var conditions []apiserver.AnonymousAuthCondition
-	for _, path := range openPaths {
-		conditions = append(conditions, apiserver.AnonymousAuthCondition{Path: path})
+	client, err := s.Client(apiserverUser, mastersGroup)
+	if err != nil {
+		return err
 	}
-	c.Authentication.APIAudiences = authenticator.Audiences{token.Issuer}
-	c.Authentication.Authenticator = union.NewFailOnError( // who says wrongly who they are is not nobody
-		group.NewAuthenticatedGroupAdder(union.New(known...)),
-		anonymous.NewAuthenticator(conditions),
-	)
-	s.reviews.Tokens = group.NewAuthenticatedGroupAdder(union.New(bearer...))
-	s.reviews.Audiences = c.Authentication.APIAudiences
+	s.authn, err = authn.New(authn.Config{
+		Options: s.config.Authentication, ClusterCA: s.config.Identity.CA.PEM, FrontProxyCA: s.config.Identity.FrontProxyCA.PEM,
+		First: []authenticator.Request{inProcess{}}, More: s.config.Authenticators,
+		Tokens: token.NewAuthenticator(token.Config{
+			Keys: s.config.Identity.ServiceAccountKeys, Options: accounts, Informers: s.informers, Client: client,
+		}),
+		Issuers: accounts.Issuers, Audiences: accounts.Audiences, Secrets: s.informers.Core().V1().Secrets().Lister(),
+		ServerID: c.APIServerID, Log: s.config.Log,
+	})
+	if err != nil {
+		return err
+	}
+	c.Authentication.APIAudiences = accounts.Audiences
+	c.Authentication.Authenticator = s.authn.Request()
+	c.Authentication.RequestHeaderConfig = s.authn.RequestHeader()
+	s.reviews.Tokens = s.authn.Reviews()
+	s.reviews.Audiences = accounts.Audiences
 	return nil
 }
 

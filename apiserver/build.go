@@ -119,10 +119,10 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	if c.Authorization.Authorizer, err = s.authorizer(); err != nil {
 		return nil, err
 	}
-	if err := s.secureServing(c); err != nil {
+	if err := s.authentication(c); err != nil {
 		return nil, err
 	}
-	if err := s.authentication(c); err != nil {
+	if err := s.secureServing(c); err != nil {
 		return nil, err
 	}
 	return c, s.admission(c)
@@ -138,12 +138,8 @@ func (s *Server) secureServing(c *genericapiserver.Config) error {
 	if err != nil {
 		return err
 	}
-	clientCA, err := dynamiccertificates.NewStaticCAContent("client-ca", s.config.Identity.CA.PEM)
-	if err != nil {
-		return err
-	}
 	c.SecureServing = &genericapiserver.SecureServingInfo{
-		Listener: s.config.Listener, Cert: serving, ClientCA: clientCA, MinTLSVersion: tls.VersionTLS12,
+		Listener: s.config.Listener, Cert: serving, ClientCA: s.authn.ClientCA(), MinTLSVersion: tls.VersionTLS12,
 		HTTP2MaxStreamsPerConnection: 1000,
 	}
 	return nil

@@ -45,8 +45,8 @@ func TestStrangersMayAskForHealthAndVersionOnly(t *testing.T) {
 	c := apiservertest.Start(t, bare(), nil)
 	want := map[string]int{
 		"/healthz": 200, "/livez": 200, "/readyz": 200, "/readyz?verbose": 200, "/version": 200,
-		"/": 401, "/metrics": 401, "/api": 401, "/apis": 401, "/openapi/v2": 401, "/openapi/v3": 401, "/livez/ping": 401,
-		"/api/v1/namespaces": 401, "/.well-known/openid-configuration": 401,
+		"/": 403, "/metrics": 403, "/api": 403, "/apis": 403, "/openapi/v2": 403, "/openapi/v3": 403, "/livez/ping": 403,
+		"/api/v1/namespaces": 403, "/.well-known/openid-configuration": 403,
 	}
 	for path, status := range want {
 		if got, _ := askAs(t, c, "", path); got != status {

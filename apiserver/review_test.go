@@ -175,9 +175,9 @@ func reviewToken(t *testing.T, c *apiservertest.Cluster, text string) *authentic
 func signToken(t *testing.T, c *apiservertest.Cluster, account *corev1.ServiceAccount) string {
 	t.Helper()
 	binding := token.Binding{Namespace: account.Namespace, ServiceAccount: token.Ref{Name: account.Name, UID: account.UID}}
-	text, _, err := token.NewMaker(c.Identity.ServiceAccountKey).Make(binding, nil, time.Hour)
+	made, err := token.NewMaker(c.Identity.ServiceAccountKeys, token.Options{}).Make(binding, nil, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return text
+	return made.Text
 }

@@ -19,9 +19,11 @@ import (
 	restclient "k8s.io/client-go/rest"
 
 	"dhow/apiserver/aggregation"
+	"dhow/apiserver/authn"
 	"dhow/apiserver/customresources"
 	"dhow/apiserver/groups"
 	"dhow/apiserver/review"
+	"dhow/apiserver/token"
 	"dhow/identity"
 	"dhow/store"
 )
@@ -47,6 +49,9 @@ type Config struct {
 	// and then those that LastAdmission makes: quota. A plug-in that is an initializer.WantsAuthorizer is given the
 	// server's.
 	Admission, LastAdmission func(kubernetes.Interface, informers.SharedInformerFactory) ([]admission.Interface, error)
+	// Authentication is what the administrator has chosen of ways to say who one is, ServiceAccounts of tokens.
+	Authentication  authn.Options
+	ServiceAccounts token.Options
 	// Authenticators are asked besides client certificates and before anonymity.
 	Authenticators []authenticator.Request
 	// Log, slog.Default() if nil.
@@ -60,6 +65,7 @@ type Server struct {
 	types     *lazyConverter
 	transport *transport
 	informers *store.Factory
+	authn     *authn.Authentication
 	reviews   review.Config
 	groups    *groups.List
 	custom    *customresources.Server
@@ -109,12 +115,15 @@ func (s *Server) Informers() informers.SharedInformerFactory { return s.informer
 func (s *Server) Run(ctx context.Context) error {
 	s.informers.StartWithContext(ctx)
 	defer s.informers.Shutdown()
+	var others sync.WaitGroup
+	defer others.Wait()
+	besides, stop := context.WithCancel(ctx)
+	defer stop()
+	others.Go(func() { s.authn.Run(besides) })
+	others.Go(func() { s.followKeys(besides) })
+	others.Go(func() { s.followTrust(besides) })
 	if s.aggregator != nil {
-		var others sync.WaitGroup
-		defer others.Wait()
-		ctx, stop := context.WithCancel(ctx)
-		defer stop()
-		others.Go(func() { s.aggregator.Run(ctx) })
+		others.Go(func() { s.aggregator.Run(besides) })
 	}
 	prepared := s.generic.PrepareRun()
 	go s.start(ctx)

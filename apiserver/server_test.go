@@ -99,8 +99,8 @@ func TestStrangersSeeOnlyHealth(t *testing.T) {
 	config := *c.Config
 	config.CertData, config.KeyData = nil, nil
 	stranger := kubernetes.NewForConfigOrDie(&config)
-	if _, err := stranger.CoreV1().ConfigMaps("default").List(c.Context, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
-		t.Errorf("a stranger's list: %v, want Unauthorized", err)
+	if _, err := stranger.CoreV1().ConfigMaps("default").List(c.Context, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("a stranger's list: %v, want Forbidden", err)
 	}
 	if err := stranger.Discovery().RESTClient().Get().AbsPath("/livez").Do(c.Context).Error(); err != nil {
 		t.Errorf("a stranger's /livez: %v", err)

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 
@@ -20,14 +21,15 @@ func (s *Server) trust(ctx context.Context, client kubernetes.Interface) error {
 	if !s.aggregates() || !s.serves("configmaps") || !s.serves("namespaces") {
 		return nil
 	}
+	t := s.authn.Trust()
 	want := map[string]string{
-		"client-ca-file":                     string(s.config.Identity.CA.PEM),
-		"requestheader-client-ca-file":       string(s.config.Identity.FrontProxyCA.PEM),
-		"requestheader-allowed-names":        `["front-proxy-client"]`,
-		"requestheader-username-headers":     `["X-Remote-User"]`,
-		"requestheader-uid-headers":          `["X-Remote-Uid"]`,
-		"requestheader-group-headers":        `["X-Remote-Group"]`,
-		"requestheader-extra-headers-prefix": `["X-Remote-Extra-"]`,
+		"client-ca-file":                     string(t.ClientCA),
+		"requestheader-client-ca-file":       string(t.RequestHeaderCA),
+		"requestheader-allowed-names":        list(t.AllowedNames),
+		"requestheader-username-headers":     list(t.UsernameHeaders),
+		"requestheader-uid-headers":          list(t.UIDHeaders),
+		"requestheader-group-headers":        list(t.GroupHeaders),
+		"requestheader-extra-headers-prefix": list(t.ExtraPrefixes),
 	}
 	configMaps := client.CoreV1().ConfigMaps(metav1.NamespaceSystem)
 	have, err := configMaps.Get(ctx, trustName, metav1.GetOptions{})
@@ -41,4 +43,44 @@ func (s *Server) trust(ctx context.Context, client kubernetes.Interface) error {
 		return fmt.Errorf("config map %s: %w", trustName, err)
 	}
 	return nil
+}
+
+// list is JSON, as the other servers read it.
+func list(words []string) string {
+	text, err := json.Marshal(words)
+	if err != nil {
+		panic(err) // strings can be written
+	}
+	return string(text)
+}
+
+// followTrust writes the config map anew when an authority's file has changed.
+func (s *Server) followTrust(ctx context.Context) {
+	changed := make(chan struct{}, 1)
+	s.authn.ClientCA().AddListener(listener(changed))
+	client, err := s.Client(apiserverUser, mastersGroup)
+	if err != nil || s.Ready(ctx) != nil {
+		return
+	}
+	for {
+		select {
+		case <-changed:
+			if err := s.trust(ctx, client); err != nil && ctx.Err() == nil {
+				s.config.Log.Error("other API servers are not told of the new authorities", "err", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// listener is told of changes of certificates.
+type listener chan struct{}
+
+// Enqueue implements dynamiccertificates.Listener.
+func (l listener) Enqueue() {
+	select {
+	case l <- struct{}{}:
+	default:
+	}
 }

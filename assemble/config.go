@@ -13,6 +13,7 @@ import (
 // ServerConfig is what `dhow server` needs to know; the command line documents each field. All paths are absolute.
 type ServerConfig struct {
 	Paths
+	Access
 	// Root is where all paths lie, for messages.
 	Root string
 	// NodeName is the node's name in the cluster, the host's name by default.

@@ -76,7 +76,10 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 		endpoints.Kind(),
 		configmap.Kind(),
 		secret.Kind(),
-		serviceaccount.Kind(serviceaccount.Config{Issuer: token.NewMaker(id.ServiceAccountKey), Client: client}),
+		serviceaccount.Kind(serviceaccount.Config{
+			Issuer: token.NewMaker(id.ServiceAccountKeys, c.ServiceAccounts.Options), Client: client,
+			MaxExpiration: c.ServiceAccounts.MaxExpiration, NoExtension: c.ServiceAccounts.NoExtension,
+		}),
 		event.Kind(),
 		deployment.Kind(),
 		replicaset.Kind(),

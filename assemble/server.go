@@ -96,6 +96,9 @@ func (s *server) open(ctx context.Context, listener net.Listener) (err error) {
 	if s.identity, err = identity.Open(s.config.PKI); err != nil {
 		return err
 	}
+	if err := s.openAccess(); err != nil {
+		return err
+	}
 	if s.store, err = store.New(store.Config{Dir: s.config.Etcd, Log: s.config.Log}); err != nil {
 		return err
 	}
@@ -178,6 +181,7 @@ func (s *server) buildAPI(listener net.Listener) error {
 			roles, err = rbac.NewAuthorizer(f)
 			return roles, err
 		},
+		Authentication: c.Authentication, ServiceAccounts: c.ServiceAccounts.Options,
 		Admission: admissionPlugins, LastAdmission: lastAdmission, Log: c.Log,
 	})
 	return err

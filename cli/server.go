@@ -30,6 +30,7 @@ type serverFlags struct {
 	labels, taints    []string
 	maxPods           int
 	debug             bool
+	access            accessFlags
 }
 
 func newServerCommand(env *environment) *cobra.Command {
@@ -50,6 +51,7 @@ everything. Each flag can stand in the configuration file as well, under its nam
 			if err != nil {
 				return err
 			}
+			config.Access = f.access.access(cmd.Flags())
 			return runServer(cmd.Context(), config)
 		},
 	}
@@ -82,6 +84,7 @@ func (f *serverFlags) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.taints, "node-taint", nil, "taint for this node when it registers, key=value:effect")
 	flags.IntVar(&f.maxPods, "max-pods", 250, "most pods on this node")
 	flags.BoolVar(&f.debug, "debug", false, "log more")
+	f.access.register(flags)
 }
 
 // serverConfig checks what the user typed and turns it into assemble's terms.

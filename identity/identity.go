@@ -4,7 +4,6 @@
 package identity
 
 import (
-	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -28,8 +27,8 @@ type Identity struct {
 	CA *Authority
 	// FrontProxyCA signs the certificate by which aggregated API servers know this one.
 	FrontProxyCA *Authority
-	// ServiceAccountKey signs service-account tokens.
-	ServiceAccountKey *ecdsa.PrivateKey
+	// ServiceAccountKeys sign and verify service-account tokens.
+	ServiceAccountKeys *ServiceAccountKeys
 }
 
 // Open reads the keys in dir, or makes them all when there are none. The folder appears whole or not at all;
@@ -71,7 +70,7 @@ func create(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeKey(filepath.Join(tmp, "service-account.key"), key); err != nil {
+	if err := writeKey(filepath.Join(tmp, signingKeyFile), key); err != nil {
 		return err
 	}
 	if err := syncDir(tmp); err != nil {
@@ -92,7 +91,7 @@ func read(dir string) (*Identity, error) {
 	if id.FrontProxyCA, err = readAuthority(dir, "front-proxy-ca"); err != nil {
 		return nil, err
 	}
-	id.ServiceAccountKey, err = readKey(filepath.Join(dir, "service-account.key"))
+	id.ServiceAccountKeys, err = openServiceAccountKeys(dir)
 	return id, err
 }
 

@@ -25,7 +25,7 @@ func open(t *testing.T, dir string) *Identity {
 func TestKeysAreMadeOnceAndKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pki")
 	first, second := open(t, dir), open(t, dir)
-	if !bytes.Equal(first.CA.PEM, second.CA.PEM) || !first.ServiceAccountKey.Equal(second.ServiceAccountKey) {
+	if !bytes.Equal(first.CA.PEM, second.CA.PEM) || first.ServiceAccountKeys.Verifying()[0].ID != second.ServiceAccountKeys.Verifying()[0].ID {
 		t.Error("the second opening made new keys")
 	}
 }

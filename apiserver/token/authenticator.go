@@ -2,107 +2,179 @@ package token
 
 import (
 	"context"
-	"crypto/ecdsa"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/informers"
-	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"dhow/identity"
 )
 
-// Authenticator believes tokens that the key has signed while the account, and what they are bound to, live.
-type Authenticator struct {
-	key      *ecdsa.PublicKey
-	parser   *jwt.Parser
-	accounts corelisters.ServiceAccountLister
-	pods     corelisters.PodLister
-	secrets  corelisters.SecretLister
-	nodes    corelisters.NodeLister
+// Config of an Authenticator.
+type Config struct {
+	Keys *identity.ServiceAccountKeys
+	Options
+	// Informers are where accounts and what tokens are bound to are looked up.
+	Informers informers.SharedInformerFactory
+	// Client looks up what the informers do not know yet, and notes the use of secrets' tokens. It may be nil.
+	Client kubernetes.Interface
 }
 
-// NewAuthenticator looks accounts, pods, secrets and nodes up in informers.
-func NewAuthenticator(key *ecdsa.PublicKey, informers informers.SharedInformerFactory) *Authenticator {
-	core := informers.Core().V1()
+// Authenticator believes tokens that one of the keys has signed while the account, and what they are bound to, live.
+type Authenticator struct {
+	config  Config
+	objects *objects
+	bound   *jwt.Parser
+	legacy  *jwt.Parser
+	metrics *metrics
+}
+
+// leeway is by how much clocks may differ, and how long what has been deleted still vouches.
+const leeway = time.Minute
+
+// NewAuthenticator makes one.
+func NewAuthenticator(c Config) *Authenticator {
+	c.Options = c.Options.Complete()
+	methods := jwt.WithValidMethods([]string{"RS256", "ES256", "ES384", "ES512"})
 	return &Authenticator{
-		key:      key,
-		parser:   jwt.NewParser(jwt.WithValidMethods([]string{"ES256"}), jwt.WithIssuer(Issuer), jwt.WithExpirationRequired(), jwt.WithLeeway(10*time.Second)),
-		accounts: core.ServiceAccounts().Lister(),
-		pods:     core.Pods().Lister(),
-		secrets:  core.Secrets().Lister(),
-		nodes:    core.Nodes().Lister(),
+		config: c, objects: newObjects(c), metrics: newMetrics(),
+		bound:  jwt.NewParser(methods, jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway)),
+		legacy: jwt.NewParser(methods, jwt.WithLeeway(leeway)),
 	}
 }
-
-var errRevoked = errors.New("token has been invalidated")
 
 // AuthenticateToken implements authenticator.Token.
 func (a *Authenticator) AuthenticateToken(ctx context.Context, text string) (*authenticator.Response, bool, error) {
-	var c claims
-	_, err := a.parser.ParseWithClaims(text, &c, func(*jwt.Token) (any, error) { return a.key, nil })
-	if errors.Is(err, jwt.ErrTokenMalformed) || errors.Is(err, jwt.ErrTokenInvalidIssuer) {
+	issuer := issuerOf(text)
+	var u *user.DefaultInfo
+	var audiences authenticator.Audiences
+	var err error
+	switch {
+	case issuer == legacyIssuer:
+		u, audiences, err = a.legacyToken(ctx, text)
+	case slices.Contains(a.config.Issuers, issuer):
+		u, audiences, err = a.boundToken(ctx, text)
+	default:
 		return nil, false, nil // somebody else's
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("service account token: %w", err)
+		return nil, false, err
+	}
+	return &authenticator.Response{User: u, Audiences: audiences}, true, nil
+}
+
+// issuerOf reads whose token it claims to be, unverified.
+func issuerOf(text string) string {
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return ""
+	}
+	var c struct {
+		Issuer string `json:"iss"`
+	}
+	if json.Unmarshal(payload, &c) != nil {
+		return ""
+	}
+	return c.Issuer
+}
+
+// key finds the keys that may have signed a token.
+func (a *Authenticator) key(t *jwt.Token) (any, error) {
+	id, _ := t.Header["kid"].(string)
+	var set jwt.VerificationKeySet
+	for _, k := range a.config.Keys.Verifying() {
+		if method, err := methodOf(k.Public); err == nil && method.Alg() == t.Method.Alg() && (id == "" || k.ID == id) {
+			set.Keys = append(set.Keys, k.Public)
+		}
+	}
+	if len(set.Keys) == 0 {
+		return nil, errors.New("invalid signature, no keys found")
+	}
+	return set, nil
+}
+
+func (a *Authenticator) boundToken(ctx context.Context, text string) (*user.DefaultInfo, authenticator.Audiences, error) {
+	var c claims
+	if _, err := a.bound.ParseWithClaims(text, &c, a.key); err != nil {
+		return nil, nil, inWords(err)
+	}
+	audiences, err := a.audiences(ctx, c.Subject, authenticator.Audiences(c.Audience))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := a.stillHolds(ctx, c.Binding); err != nil {
+		return nil, nil, err
+	}
+	if after := c.Binding.WarnAfter; after != nil {
+		a.noteAge(ctx, c.Subject, after.Time)
+	}
+	return userInfo(c), audiences, nil
+}
+
+// inWords is what upstream says of a token that cannot be believed.
+func inWords(err error) error {
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return errors.New("service account token has expired")
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		return errors.New("service account token is not valid yet")
+	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
+		return errors.New("service account token is issued in the future")
+	}
+	return fmt.Errorf("service account token: %w", err)
+}
+
+// audiences are those of a token that are asked for. A token for nobody in particular is for the API server.
+func (a *Authenticator) audiences(ctx context.Context, subject string, of authenticator.Audiences) (authenticator.Audiences, error) {
+	if len(of) == 0 {
+		audit.AddAuditAnnotation(ctx, "authentication.k8s.io/legacy-token", subject)
+		a.metrics.legacy.Inc()
+		of = a.config.Audiences
 	}
 	wanted, ok := authenticator.AudiencesFrom(ctx)
 	if !ok {
-		wanted = authenticator.Audiences{Issuer}
+		wanted = a.config.Audiences
 	}
-	audiences := authenticator.Audiences(c.Audience).Intersect(wanted)
-	if len(audiences) == 0 {
-		return nil, false, fmt.Errorf("service account token: audiences %q are not for %q", c.Audience, wanted)
+	common := of.Intersect(wanted)
+	if len(common) == 0 {
+		return nil, fmt.Errorf("token audiences %q is invalid for the target audiences %q", of, wanted)
 	}
-	if err := a.stillHolds(c.Binding); err != nil {
-		return nil, false, err
-	}
-	return &authenticator.Response{User: userInfo(c), Audiences: audiences}, true, nil
+	return common, nil
 }
 
-// stillHolds checks that the account and the bound object are the ones that the token was made for.
-func (a *Authenticator) stillHolds(b Binding) error {
-	account, err := a.accounts.ServiceAccounts(b.Namespace).Get(b.ServiceAccount.Name)
-	if err != nil || account.UID != b.ServiceAccount.UID || gone(account) {
-		return errRevoked
+// noteAge tells of clients that do not read their token again.
+func (a *Authenticator) noteAge(ctx context.Context, subject string, warnAfter time.Time) {
+	now := time.Now()
+	if !now.After(warnAfter) {
+		a.metrics.valid.Inc()
+		return
 	}
-	if b.Pod != nil {
-		pod, err := a.pods.Pods(b.Namespace).Get(b.Pod.Name)
-		if err != nil || pod.UID != b.Pod.UID || gone(pod) {
-			return errRevoked
-		}
-	}
-	if b.Secret != nil {
-		secret, err := a.secrets.Secrets(b.Namespace).Get(b.Secret.Name)
-		if err != nil || secret.UID != b.Secret.UID || gone(secret) {
-			return errRevoked
-		}
-	}
-	if b.Node != nil && b.Pod == nil {
-		node, err := a.nodes.Get(b.Node.Name)
-		if err != nil || node.UID != b.Node.UID {
-			return errRevoked
-		}
-	}
-	return nil
-}
-
-// gone: deleted for longer than its grace period and a minute of mercy.
-func gone(obj metav1.Object) bool {
-	t := obj.GetDeletionTimestamp()
-	return t != nil && time.Since(t.Time) > time.Minute
+	a.metrics.stale.Inc()
+	audit.AddAuditAnnotation(ctx, "authentication.k8s.io/stale-token",
+		fmt.Sprintf("subject: %s, seconds after warning threshold: %d", subject, now.Unix()-warnAfter.Unix()))
 }
 
 func userInfo(c claims) *user.DefaultInfo {
 	info := &serviceaccount.ServiceAccountInfo{
 		Name: c.Binding.ServiceAccount.Name, Namespace: c.Binding.Namespace, UID: string(c.Binding.ServiceAccount.UID),
-		CredentialID: "JTI=" + c.ID,
+	}
+	if c.ID != "" {
+		info.CredentialID = "JTI=" + c.ID
 	}
 	if p := c.Binding.Pod; p != nil {
 		info.PodName, info.PodUID = p.Name, string(p.UID)

@@ -4,6 +4,7 @@ package serviceaccount
 
 import (
 	"context"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
@@ -19,6 +20,10 @@ type Config struct {
 	Issuer Issuer
 	// Client reads the pods, secrets and nodes that tokens are bound to. It is called when the server runs.
 	Client func() kubernetes.Interface
+	// MaxExpiration cuts the life of tokens that are asked for; 0 for no limit.
+	MaxExpiration time.Duration
+	// NoExtension lets the tokens of pods end when they say, though their clients may not read them again.
+	NoExtension bool
 }
 
 // Kind defines ServiceAccounts.
@@ -31,7 +36,7 @@ func Kind(config Config) apiserver.Kind {
 			Cells:    cells,
 			Subresources: map[string]func(*genericregistry.Store) rest.Storage{
 				"token": func(s *genericregistry.Store) rest.Storage {
-					return &tokens{accounts: s, issuer: config.Issuer, client: config.Client}
+					return &tokens{accounts: s, config: config}
 				},
 			},
 		})

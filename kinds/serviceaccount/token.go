@@ -3,6 +3,7 @@ package serviceaccount
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -13,9 +14,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/apiserver/pkg/warning"
 
 	"dhow/api/check"
 	"dhow/apiserver/token"
@@ -23,15 +26,16 @@ import (
 
 // Issuer signs tokens; token.Maker does.
 type Issuer interface {
-	// Make signs a token for audiences, the API server itself when there are none.
-	Make(binding token.Binding, audiences []string, valid time.Duration) (text string, expires time.Time, err error)
+	// Make signs a token for audiences, the API server's when there are none.
+	Make(binding token.Binding, audiences []string, valid time.Duration) (token.Signed, error)
+	// Audiences are the API server's.
+	Audiences() []string
 }
 
 // tokens is serviceaccounts/token: it makes tokens that end, and that hold only while what they are bound to lives.
 type tokens struct {
 	accounts rest.Getter
-	issuer   Issuer
-	client   func() kubernetes.Interface
+	config   Config
 }
 
 var requestKind = authenticationv1.SchemeGroupVersion.WithKind("TokenRequest")
@@ -51,7 +55,7 @@ const (
 
 // Create makes one token for the account that is named.
 func (t *tokens) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc,
-	options *metav1.CreateOptions) (runtime.Object, error) {
+	_ *metav1.CreateOptions) (runtime.Object, error) {
 	asked, ok := obj.(*authenticationv1.TokenRequest)
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a TokenRequest: %T", obj))
@@ -61,7 +65,7 @@ func (t *tokens) Create(ctx context.Context, name string, obj runtime.Object, va
 	if err != nil {
 		return nil, err
 	}
-	fill(asked, account)
+	t.fill(asked, account)
 	if errs := checkRequest(asked); len(errs) > 0 {
 		return nil, apierrors.NewInvalid(requestKind.GroupKind(), "", errs)
 	}
@@ -74,7 +78,7 @@ func (t *tokens) Create(ctx context.Context, name string, obj runtime.Object, va
 	if err != nil {
 		return nil, err
 	}
-	return t.sign(asked, binding, len(options.DryRun) > 0)
+	return t.sign(ctx, asked, binding)
 }
 
 func (t *tokens) account(ctx context.Context, namespace, name string, asked *authenticationv1.TokenRequest) (*corev1.ServiceAccount, error) {
@@ -103,12 +107,12 @@ func conflict(kind, name string, err error) error {
 	return apierrors.NewConflict(schema.GroupResource{Group: requestKind.Group, Resource: kind}, name, err)
 }
 
-func fill(asked *authenticationv1.TokenRequest, account *corev1.ServiceAccount) {
+func (t *tokens) fill(asked *authenticationv1.TokenRequest, account *corev1.ServiceAccount) {
 	asked.Name, asked.Namespace, asked.UID = account.Name, account.Namespace, account.UID
 	asked.CreationTimestamp = metav1.Now()
 	asked.Status = authenticationv1.TokenRequestStatus{}
 	if len(asked.Spec.Audiences) == 0 {
-		asked.Spec.Audiences = []string{token.Issuer}
+		asked.Spec.Audiences = t.config.Issuer.Audiences()
 	}
 	if asked.Spec.ExpirationSeconds == nil {
 		hour := int64(3600)
@@ -145,7 +149,7 @@ func (t *tokens) bind(ctx context.Context, account *corev1.ServiceAccount, ref *
 		bound, err = t.nodeRef(ctx, ref.Name)
 		b.Node = bound
 	case kind.Group == "" && kind.Kind == "Secret":
-		secret, getErr := t.client().CoreV1().Secrets(account.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+		secret, getErr := t.config.Client().CoreV1().Secrets(account.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 		if err = getErr; err == nil {
 			bound = &token.Ref{Name: secret.Name, UID: secret.UID}
 			b.Secret = bound
@@ -164,7 +168,7 @@ func (t *tokens) bind(ctx context.Context, account *corev1.ServiceAccount, ref *
 
 // bindPod also names the pod's node.
 func (t *tokens) bindPod(ctx context.Context, b *token.Binding, name string) (*token.Ref, error) {
-	pod, err := t.client().CoreV1().Pods(b.Namespace).Get(ctx, name, metav1.GetOptions{})
+	pod, err := t.config.Client().CoreV1().Pods(b.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -185,27 +189,40 @@ func (t *tokens) bindPod(ctx context.Context, b *token.Binding, name string) (*t
 }
 
 func (t *tokens) nodeRef(ctx context.Context, name string) (*token.Ref, error) {
-	node, err := t.client().CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	node, err := t.config.Client().CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
 	return &token.Ref{Name: name, UID: types.UID(node.UID)}, nil
 }
 
-func (t *tokens) sign(asked *authenticationv1.TokenRequest, b token.Binding, dryRun bool) (runtime.Object, error) {
-	seconds := *asked.Spec.ExpirationSeconds
-	forServer := len(asked.Spec.Audiences) == 1 && asked.Spec.Audiences[0] == token.Issuer
-	if b.Pod != nil && seconds == warnOnlySeconds && forServer {
-		b.SetWarnAfter(time.Now().Add(warnOnlySeconds * time.Second))
-		seconds = extendedSeconds
+func (t *tokens) sign(ctx context.Context, asked *authenticationv1.TokenRequest, b token.Binding) (runtime.Object, error) {
+	seconds := asked.Spec.ExpirationSeconds
+	if most := int64(t.config.MaxExpiration / time.Second); most > 0 && *seconds > most {
+		warning.AddWarning(ctx, "", fmt.Sprintf("requested expiration of %d seconds shortened to %d seconds", *seconds, most))
+		*seconds = most
 	}
-	if dryRun {
-		return asked, nil
+	lives := *seconds
+	if t.extends(asked, b) {
+		b.SetWarnAfter(asked.CreationTimestamp.Add(warnOnlySeconds * time.Second))
+		lives = extendedSeconds
 	}
-	text, expires, err := t.issuer.Make(b, asked.Spec.Audiences, time.Duration(seconds)*time.Second)
+	made, err := t.config.Issuer.Make(b, asked.Spec.Audiences, time.Duration(lives)*time.Second)
 	if err != nil {
-		return nil, apierrors.NewInternalError(err)
+		return nil, apierrors.NewInternalError(fmt.Errorf("failed to generate token: %w", err))
 	}
-	asked.Status = authenticationv1.TokenRequestStatus{Token: text, ExpirationTimestamp: metav1.NewTime(expires)}
+	audit.AddAuditAnnotation(ctx, serviceaccount.IssuedCredentialIDAuditAnnotationKey, "JTI="+made.ID)
+	asked.Status = authenticationv1.TokenRequestStatus{
+		Token: made.Text,
+		// Also of an extended token: its holder is to ask for another in time.
+		ExpirationTimestamp: metav1.NewTime(asked.CreationTimestamp.Add(time.Duration(*seconds) * time.Second)),
+	}
 	return asked, nil
+}
+
+// extends: the token is one that every pod gets, for the API server.
+func (t *tokens) extends(asked *authenticationv1.TokenRequest, b token.Binding) bool {
+	own := t.config.Issuer.Audiences()
+	return !t.config.NoExtension && b.Pod != nil && *asked.Spec.ExpirationSeconds == warnOnlySeconds &&
+		!slices.ContainsFunc(asked.Spec.Audiences, func(a string) bool { return !slices.Contains(own, a) })
 }

@@ -27,10 +27,12 @@ type recorder struct {
 	valid     time.Duration
 }
 
-func (r *recorder) Make(b token.Binding, audiences []string, valid time.Duration) (string, time.Time, error) {
+func (r *recorder) Make(b token.Binding, audiences []string, valid time.Duration) (token.Signed, error) {
 	r.binding, r.audiences, r.valid = b, audiences, valid
-	return "signed", time.Now().Add(valid), nil
+	return token.Signed{Text: "signed", Expires: time.Now().Add(valid)}, nil
 }
+
+func (r *recorder) Audiences() []string { return []string{token.Issuer} }
 
 func TestTokenRequest(t *testing.T) {
 	signed := &recorder{}
@@ -66,7 +68,11 @@ func TestTokenRequest(t *testing.T) {
 	if _, err := ask(1800, &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: "p", UID: "other"}); !apierrors.IsConflict(err) {
 		t.Errorf("another pod: %v", err)
 	}
-	if _, err := ask(3607, &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: "p"}); err != nil || signed.valid != 365*24*time.Hour || signed.binding.WarnAfter == nil {
+	got, err = ask(3607, &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: "p"})
+	if err != nil || signed.valid != 365*24*time.Hour || signed.binding.WarnAfter == nil {
 		t.Errorf("extended: %v, %s", err, signed.valid)
+	}
+	if told := time.Until(got.Status.ExpirationTimestamp.Time); told > 3607*time.Second {
+		t.Errorf("the holder is told to ask again after %s", told)
 	}
 }

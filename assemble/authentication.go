@@ -1,0 +1,30 @@
+package assemble
+
+import (
+	"dhow/apiserver/authn"
+	"dhow/apiserver/token"
+)
+
+// Access is what the administrator chooses of who may come in.
+type Access struct {
+	// Authentication is how clients say who they are.
+	Authentication authn.Options
+	// ServiceAccounts are how tokens of service accounts are made and believed.
+	ServiceAccounts ServiceAccounts
+}
+
+// ServiceAccounts are the options of service accounts' tokens.
+type ServiceAccounts struct {
+	token.Options
+	// SigningKeyFile holds the private key that signs; the cluster's own key if "".
+	SigningKeyFile string
+	// KeyFiles hold further keys that verify.
+	KeyFiles []string
+}
+
+// openAccess has the identity use the keys that the administrator has chosen.
+func (s *server) openAccess() (err error) {
+	c := s.config.ServiceAccounts
+	s.identity.ServiceAccountKeys, err = s.identity.ServiceAccountKeys.WithFiles(c.SigningKeyFile, c.KeyFiles)
+	return err
+}

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"dhow/assemble"
+)
+
+// accessFlags are the flags of who may come in, under upstream's names.
+type accessFlags struct {
+	assemble.Access
+	anonymous, bootstrap, extend bool
+	webhookTTL                   time.Duration
+}
+
+func (f *accessFlags) register(flags *pflag.FlagSet) {
+	a, s := &f.Authentication, &f.ServiceAccounts
+	flags.StringVar(&a.ClientCAFile, "client-ca-file", "", "authorities whose client certificates are believed besides the cluster's own; followed")
+	flags.StringVar(&a.TokenFile, "token-auth-file", "", "list of tokens and users (CSV); followed")
+	flags.StringVar(&a.ConfigFile, "authentication-config", "", "AuthenticationConfiguration: OpenID Connect issuers, anonymous paths; followed")
+	flags.BoolVar(&f.anonymous, "anonymous-auth", true, "let requests without credentials in as system:anonymous; roles decide what it may")
+	flags.BoolVar(&f.bootstrap, "enable-bootstrap-token-auth", true, "let machines in by bootstrap tokens (dhow token)")
+	flags.StringVar(&a.Webhook.ConfigFile, "authentication-token-webhook-config-file", "", "kubeconfig of a service that knows tokens")
+	flags.StringVar(&a.Webhook.Version, "authentication-token-webhook-version", "v1beta1", "version of the TokenReview that it is sent")
+	flags.DurationVar(&f.webhookTTL, "authentication-token-webhook-cache-ttl", 2*time.Minute, "how long its answers are kept")
+
+	r := &a.RequestHeader
+	flags.StringVar(&r.CAFile, "requestheader-client-ca-file", "", "authorities of an authenticating proxy's certificate; followed")
+	flags.StringSliceVar(&r.AllowedNames, "requestheader-allowed-names", nil, "common names of such certificates (default: any)")
+	flags.StringSliceVar(&r.UsernameHeaders, "requestheader-username-headers", nil, "headers with the user's name (default: X-Remote-User)")
+	flags.StringSliceVar(&r.UIDHeaders, "requestheader-uid-headers", nil, "headers with the user's UID (default: X-Remote-Uid)")
+	flags.StringSliceVar(&r.GroupHeaders, "requestheader-group-headers", nil, "headers with the user's groups (default: X-Remote-Group)")
+	flags.StringSliceVar(&r.ExtraPrefixes, "requestheader-extra-headers-prefix", nil, "prefixes of headers with more of the user (default: X-Remote-Extra-)")
+
+	flags.StringArrayVar(&s.Issuers, "service-account-issuer", nil, "issuer of service accounts' tokens; given again, further ones are believed (default: https://kubernetes.default.svc.cluster.local)")
+	flags.StringSliceVar(&s.Audiences, "api-audiences", nil, "audiences of tokens for the API server (default: the issuers)")
+	flags.StringVar(&s.JWKSURI, "service-account-jwks-uri", "", "where others find the keys of service accounts' tokens (default: at this server)")
+	flags.StringVar(&s.SigningKeyFile, "service-account-signing-key-file", "", "private key that signs service accounts' tokens (default: the cluster's own; see 'dhow keys'); followed")
+	flags.StringArrayVar(&s.KeyFiles, "service-account-key-file", nil, "further keys, public or private, that verify such tokens; followed")
+	flags.DurationVar(&s.MaxExpiration, "service-account-max-token-expiration", 0, "longest life of a token that is asked for (default: no limit)")
+	flags.BoolVar(&f.extend, "service-account-extend-token-expiration", true, "let the tokens that every pod gets live for a year, for clients that read them once")
+}
+
+// access is what assemble is told of them.
+func (f *accessFlags) access(flags *pflag.FlagSet) assemble.Access {
+	a := f.Access
+	if flags.Changed("anonymous-auth") {
+		a.Authentication.Anonymous = &f.anonymous
+	}
+	a.Authentication.NoBootstrapTokens = !f.bootstrap
+	a.Authentication.Webhook.CacheTTL = &f.webhookTTL
+	a.ServiceAccounts.NoExtension = !f.extend
+	return a
+}

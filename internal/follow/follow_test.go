@@ -1,0 +1,84 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// output is a log that a test reads while it is written.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) has(what string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.Contains(o.text.String(), what)
+}
+
+func TestAGoodFileIsAppliedAndABadOneIsTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	put := func(text string) { // as editors and mounted ConfigMaps do it
+		t.Helper()
+		if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("one")
+	applied, log := make(chan string, 8), &output{}
+	file := &File{
+		Path: path, Data: []byte("one"), Log: slog.New(slog.NewTextHandler(log, nil)),
+		Apply: func(_ context.Context, data []byte) error {
+			if string(data) == "bad" {
+				return errors.New("line 1: not a word")
+			}
+			return nil
+		},
+		Applied: func(data []byte) { applied <- string(data) },
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); file.Run(ctx) }()
+	defer func() { stop(); <-ended }()
+
+	wait := func(done func() bool) {
+		t.Helper()
+		tick, deadline := time.NewTicker(5*time.Millisecond), time.After(10*time.Second)
+		defer tick.Stop()
+		for !done() {
+			select {
+			case <-tick.C:
+			case <-deadline:
+				t.Fatal("still not so after ten seconds")
+			}
+		}
+	}
+	put("bad")
+	wait(func() bool { return log.has("line 1: not a word") && log.has(path) })
+	put("two")
+	select {
+	case got := <-applied:
+		if got != "two" {
+			t.Errorf("applied %q", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("a good file was not applied")
+	}
+}
