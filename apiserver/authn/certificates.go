@@ -9,6 +9,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/headerrequest"
 	x509request "k8s.io/apiserver/pkg/authentication/request/x509"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+
+	"dhow/apiserver/clientcert"
 )
 
 // certificates are authorities whose client certificates name a user and groups.
@@ -17,7 +19,7 @@ type certificates struct {
 }
 
 func (c certificates) authenticator() authenticator.Request {
-	return x509request.NewDynamic(c.authorities.VerifyOptions, x509request.CommonNameUserConversion)
+	return clientcert.New(x509request.NewDynamic(c.authorities.VerifyOptions, x509request.CommonNameUserConversion))
 }
 
 // proxy is one that authenticates users itself and says in headers who they are.
