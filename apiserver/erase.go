@@ -34,6 +34,7 @@ func erase[T Object](r Rules[T]) Rules[Object] {
 		RequireResourceVersion: r.RequireResourceVersion,
 		OrphanByDefault:        r.OrphanByDefault,
 		NoGeneration:           r.NoGeneration,
+		StatusKeepsMeta:        r.StatusKeepsMeta,
 		Delete:                 r.Delete,
 		StatusOnCreate:         r.StatusOnCreate,
 		Subresources:           r.Subresources,

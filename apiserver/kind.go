@@ -60,6 +60,8 @@ type Rules[T Object] struct {
 	HasStatus            bool
 	PrepareForStatus     func(ctx context.Context, obj, old T)
 	ValidateStatusUpdate func(ctx context.Context, obj, old T) field.ErrorList
+	// StatusKeepsMeta: a write to the status leaves labels, annotations and finalizers as they are, too.
+	StatusKeepsMeta bool
 
 	// Fields are the selectable fields beyond metadata.name and metadata.namespace.
 	Fields func(obj T) fields.Set

@@ -150,12 +150,12 @@ func (s strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	if s.status == nil {
 		return nil
 	}
-	return resetFields(s.kind, "status")
+	return resetFields(s.kind, fieldpath.MakePathOrDie("status"))
 }
 
-func resetFields(kind Kind, top string) map[fieldpath.APIVersion]*fieldpath.Set {
+func resetFields(kind Kind, paths ...fieldpath.Path) map[fieldpath.APIVersion]*fieldpath.Set {
 	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(kind.GroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie(top)),
+		fieldpath.APIVersion(kind.GroupVersion.String()): fieldpath.NewSet(paths...),
 	}
 }
 
@@ -179,6 +179,9 @@ func (s statusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.O
 	o.SetOwnerReferences(before.GetOwnerReferences())
 	o.SetDeletionTimestamp(before.GetDeletionTimestamp())
 	o.SetGeneration(before.GetGeneration())
+	if s.kind.rules.StatusKeepsMeta {
+		metav1.ResetObjectMetaForStatus(o, before)
+	}
 	if f := s.kind.rules.PrepareForStatus; f != nil {
 		f(ctx, o, before)
 	}
@@ -198,5 +201,8 @@ func (s statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtim
 }
 
 func (s statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return resetFields(s.kind, "spec")
+	if s.kind.rules.StatusKeepsMeta {
+		return resetFields(s.kind, fieldpath.MakePathOrDie("metadata"), fieldpath.MakePathOrDie("spec"))
+	}
+	return resetFields(s.kind, fieldpath.MakePathOrDie("spec"))
 }

@@ -84,10 +84,8 @@ func attachments() apiserver.Kind {
 			Validate:               validateAttachment,
 			ValidateUpdate:         validateAttachmentUpdate,
 			HasStatus:              true,
-			PrepareForStatus: func(_ context.Context, a, old *storagev1.VolumeAttachment) {
-				metav1.ResetObjectMetaForStatus(&a.ObjectMeta, &old.ObjectMeta)
-			},
-			ValidateStatusUpdate: validateAttachmentUpdate,
+			StatusKeepsMeta:        true,
+			ValidateStatusUpdate:   validateAttachmentUpdate,
 			Columns: []metav1.TableColumnDefinition{
 				table.Name(),
 				{Name: "Attacher", Type: "string", Format: "name", Description: spec["attacher"]},

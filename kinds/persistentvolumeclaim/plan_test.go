@@ -17,14 +17,14 @@ func TestWhichPodsUseAndHoldAClaim(t *testing.T) {
 		uses, holds bool
 	}{
 		"waits for a node":     {"", `{}`, true, false},
-		"runs":                 {"", `{spec: {nodeName: n}}`, true, true},
-		"has succeeded":        {"", `{spec: {nodeName: n}, status: {phase: Succeeded}}`, false, true},
-		"ends":                 {"", `{metadata: {deletionTimestamp: "2026-01-01T00:00:00Z"}, spec: {nodeName: n}, status: {containerStatuses: [{state: {running: {}}}]}}`, true, true},
-		"has ended":            {"", `{metadata: {deletionTimestamp: "2026-01-01T00:00:00Z"}, spec: {nodeName: n}, status: {containerStatuses: [{state: {terminated: {}}}]}}`, false, true},
-		"another's":            {"", `{spec: {nodeName: n, volumes: [{name: data, persistentVolumeClaim: {claimName: d}}]}}`, false, false},
-		"ephemeral":            {owned, `{spec: {nodeName: n, volumes: [{name: data, ephemeral: {}}]}}`, true, true},
-		"ephemeral, not its":   {`{metadata: {name: p-data}}`, `{spec: {nodeName: n, volumes: [{name: data, ephemeral: {}}]}}`, false, false},
-		"ephemeral, shut down": {owned, `{metadata: {deletionTimestamp: "2026-01-01T00:00:00Z", deletionGracePeriodSeconds: 0}, spec: {nodeName: n, volumes: [{name: data, ephemeral: {}}]}}`, false, false},
+		"runs":                 {"", `{spec: {nodeName: n1}}`, true, true},
+		"has succeeded":        {"", `{spec: {nodeName: n1}, status: {phase: Succeeded}}`, false, true},
+		"ends":                 {"", `{metadata: {deletionTimestamp: "2026-01-01T00:00:00Z"}, spec: {nodeName: n1}, status: {containerStatuses: [{state: {running: {}}}]}}`, true, true},
+		"has ended":            {"", `{metadata: {deletionTimestamp: "2026-01-01T00:00:00Z"}, spec: {nodeName: n1}, status: {containerStatuses: [{state: {terminated: {}}}]}}`, false, true},
+		"another's":            {"", `{spec: {nodeName: n1, volumes: [{name: data, persistentVolumeClaim: {claimName: d}}]}}`, false, false},
+		"ephemeral":            {owned, `{spec: {nodeName: n1, volumes: [{name: data, ephemeral: {}}]}}`, true, true},
+		"ephemeral, not its":   {`{metadata: {name: p-data}}`, `{spec: {nodeName: n1, volumes: [{name: data, ephemeral: {}}]}}`, false, false},
+		"ephemeral, shut down": {owned, `{metadata: {deletionTimestamp: "2026-01-01T00:00:00Z", deletionGracePeriodSeconds: 0}, spec: {nodeName: n1, volumes: [{name: data, ephemeral: {}}]}}`, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			claim := claim(t, "{metadata: {namespace: ns}}", c.claim)

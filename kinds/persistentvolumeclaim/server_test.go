@@ -91,7 +91,7 @@ func TestAClaimStaysUntilItsPodIsGone(t *testing.T) {
 		t.Errorf("finalizers %q, phase %q, generation %d", made.Finalizers, made.Status.Phase, made.Generation)
 	}
 	awaitUnused(t, client, corev1.ConditionTrue)
-	p := checktest.Object[corev1.Pod](t, `{metadata: {name: p}, spec: {nodeName: n, containers: [{name: c, image: i}], volumes: [{name: data, persistentVolumeClaim: {claimName: c}}]}}`)
+	p := checktest.Object[corev1.Pod](t, `{metadata: {name: p}, spec: {nodeName: n1, containers: [{name: c, image: i}], volumes: [{name: data, persistentVolumeClaim: {claimName: c}}]}}`)
 	must(pods.Create(t.Context(), p, metav1.CreateOptions{}))(t)
 	awaitUnused(t, client, corev1.ConditionFalse)
 
