@@ -36,6 +36,9 @@ clients: build ## clients that others wrote: kubectl, helm, an operator, the npm
 bench: build ## our figures beside the peers' that are installed
 	bench/run
 
+bench-api: build ## our API server beside upstream's; ARGS='-crds 1000 -more-pods 50000' for all of it
+	bench/api/run $(ARGS)
+
 conformance: build ## upstream's end-to-end suite as judge; FOCUS= SKIP= PROCS=
 	cd test/conformance && go test . && go run . --dhow $(CURDIR)/bin/dhow
 
