@@ -1,6 +1,8 @@
 package apiserver
 
 import (
+	"slices"
+
 	nooptrace "go.opentelemetry.io/otel/trace/noop"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -61,8 +63,10 @@ func (s *Server) dynamicAdmission(c *genericapiserver.Config, client kubernetes.
 	return dynamicadmission.Plugins(dynamicadmission.Config{
 		Client: client, Dynamic: objects, Informers: s.informers, Authorizer: c.Authorization.Authorizer, Version: c.EffectiveVersion,
 		Types: s.types, Services: s.webhookServices(), Credentials: s.webhookCredentials(),
-		Serves: func(resource string) bool { return s.servesIn(admissionv1.GroupName, resource) },
-		Stop:   c.DrainedNotify(),
+		Serves: func(resource string) bool {
+			return s.servesIn(admissionv1.GroupName, resource) && !slices.Contains(s.config.NoAdmission, dynamicadmission.Name(resource))
+		},
+		Stop: c.DrainedNotify(),
 	})
 }
 

@@ -52,6 +52,9 @@ type Config struct {
 	// Authentication is what the administrator has chosen of ways to say who one is, ServiceAccounts of tokens.
 	Authentication  authn.Options
 	ServiceAccounts token.Options
+	// NoAdmission names those of MutatingAdmissionPolicy, MutatingAdmissionWebhook, ValidatingAdmissionPolicy and
+	// ValidatingAdmissionWebhook that do not run.
+	NoAdmission []string
 	// Authenticators are asked besides client certificates and before anonymity.
 	Authenticators []authenticator.Request
 	// Log, slog.Default() if nil.

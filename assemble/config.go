@@ -38,6 +38,8 @@ type ServerConfig struct {
 	NodeLabels map[string]string
 	NodeTaints []corev1.Taint
 	MaxPods    int
+	// Admission chooses admission plug-ins.
+	Admission AdmissionConfig
 	// Suffix tells several roots on one machine apart; see Paths.
 	CgroupParent, LinkName string
 	// Progress is told what happened, a line each.

@@ -4,47 +4,19 @@ import (
 	"context"
 	"errors"
 
-	"k8s.io/apiserver/pkg/admission"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 
 	"dhow/controller"
 	"dhow/garbage"
 	"dhow/kinds/flowcontrol"
-	"dhow/kinds/ingressclass"
-	"dhow/kinds/limitrange"
 	"dhow/kinds/namespace"
-	"dhow/kinds/node"
-	"dhow/kinds/persistentvolumeclaim"
-	"dhow/kinds/pod"
 	"dhow/kinds/priorityclass"
 	"dhow/kinds/rbac"
-	"dhow/kinds/resourcequota"
-	"dhow/kinds/runtimeclass"
-	"dhow/kinds/serviceaccount"
 	"dhow/kinds/servicecidr"
-	"dhow/kinds/storageclass"
 	"dhow/lifecycle"
 	"dhow/scheduler"
 )
-
-// admissionPlugins run in this order, upstream's; webhooks and policies come after them.
-func admissionPlugins(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {
-	security, err := namespace.PodSecurity(f, client)
-	return []admission.Interface{
-		namespace.Lifecycle(f, client), limitrange.Admission(f, client), serviceaccount.Admission(f, client),
-		node.Restriction(f), node.TaintNodesByCondition(), security, priorityclass.Admission(f, client),
-		pod.DefaultTolerationSeconds(), storageclass.Admission(f),
-		persistentvolumeclaim.InUseProtection(), storageclass.Resize(f),
-		runtimeclass.Admission(f, client), ingressclass.Admission(f),
-	}, err
-}
-
-// lastAdmission runs when nothing can change a request any more.
-func lastAdmission(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {
-	return []admission.Interface{resourcequota.Admission(f, client)}, nil
-}
 
 // buildControl adds what turns the API into a cluster: roles, controllers, the scheduler.
 func (s *server) buildControl() error {

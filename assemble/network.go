@@ -12,6 +12,9 @@ func (c *ServerConfig) complete() error {
 	if len(c.ServiceCIDRs) == 0 || len(c.ClusterCIDRs) == 0 {
 		return errors.New("pods and services need a network each")
 	}
+	if err := c.Admission.check(); err != nil {
+		return err
+	}
 	if !c.NodeIP.IsValid() {
 		ip, err := defaultAddress(c.ClusterCIDRs[0].Addr().Is4())
 		if err != nil {

@@ -182,7 +182,7 @@ func (s *server) buildAPI(listener net.Listener) error {
 			return roles, err
 		},
 		Authentication: c.Authentication, ServiceAccounts: c.ServiceAccounts.Options,
-		Admission: admissionPlugins, LastAdmission: lastAdmission, Log: c.Log,
+		Admission: c.Admission.make(plugins()), LastAdmission: c.Admission.make(lastPlugins()), NoAdmission: c.Admission.without(ownPlugins()), Log: c.Log,
 	})
 	return err
 }

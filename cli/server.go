@@ -31,6 +31,7 @@ type serverFlags struct {
 	maxPods           int
 	debug             bool
 	access            accessFlags
+	admission         admissionFlags
 }
 
 func newServerCommand(env *environment) *cobra.Command {
@@ -52,6 +53,9 @@ everything. Each flag can stand in the configuration file as well, under its nam
 				return err
 			}
 			config.Access = f.access.access(cmd.Flags())
+			if config.Admission, err = f.admission.config(); err != nil {
+				return err
+			}
 			return runServer(cmd.Context(), config)
 		},
 	}
@@ -85,6 +89,7 @@ func (f *serverFlags) register(flags *pflag.FlagSet) {
 	flags.IntVar(&f.maxPods, "max-pods", 250, "most pods on this node")
 	flags.BoolVar(&f.debug, "debug", false, "log more")
 	f.access.register(flags)
+	f.admission.register(flags)
 }
 
 // serverConfig checks what the user typed and turns it into assemble's terms.

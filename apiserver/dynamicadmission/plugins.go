@@ -105,6 +105,21 @@ func Plugins(c Config) ([]admission.Interface, error) {
 	return all, nil
 }
 
+// Name is the name of the plug-in that a resource of admissionregistration.k8s.io asks for.
+func Name(resource string) string {
+	switch resource {
+	case "mutatingadmissionpolicybindings":
+		return "MutatingAdmissionPolicy"
+	case "mutatingwebhookconfigurations":
+		return mutatingwebhook.PluginName
+	case "validatingadmissionpolicybindings":
+		return validatingpolicy.PluginName
+	case "validatingwebhookconfigurations":
+		return validatingwebhook.PluginName
+	}
+	return ""
+}
+
 // builder gives plug-ins what they want.
 type builder struct {
 	Config

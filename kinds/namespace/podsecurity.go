@@ -16,15 +16,16 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	podsecurity "k8s.io/pod-security-admission/admission"
-	podsecurityconfig "k8s.io/pod-security-admission/admission/api"
+	"k8s.io/pod-security-admission/admission/api/load"
 	podsecurityapi "k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/metrics"
 	"k8s.io/pod-security-admission/policy"
 )
 
 // PodSecurity refuses pods that the namespace's labels pod-security.kubernetes.io/<mode> do not allow, and warns of
-// workloads that would make such pods. The checks are the library's. A namespace without labels allows everything.
-func PodSecurity(f informers.SharedInformerFactory, client kubernetes.Interface) (admission.Interface, error) {
+// workloads that would make such pods. The checks are the library's. configuration (a PodSecurityConfiguration) says
+// what holds for namespaces without labels, and who is exempt; when empty, such namespaces allow everything.
+func PodSecurity(f informers.SharedInformerFactory, client kubernetes.Interface, configuration []byte) (admission.Interface, error) {
 	core := f.Core().V1()
 	core.Namespaces().Informer()
 	core.Pods().Informer()
@@ -32,24 +33,21 @@ func PodSecurity(f informers.SharedInformerFactory, client kubernetes.Interface)
 	if err != nil {
 		return nil, fmt.Errorf("pod security: %w", err)
 	}
+	config, err := load.LoadFromData(configuration)
+	if err != nil {
+		return nil, fmt.Errorf("configuration of PodSecurity: %w", err)
+	}
 	library := &podsecurity.Admission{
-		Configuration: &podsecurityconfig.PodSecurityConfiguration{Defaults: allowAll()},
+		Configuration: config,
 		Evaluator:     evaluator, Metrics: metrics.NewPrometheusRecorder(podsecurityapi.GetAPIVersion()),
 		PodSpecExtractor: podsecurity.DefaultPodSpecExtractor{},
 		NamespaceGetter:  podsecurity.NamespaceGetterFromListerAndClient(core.Namespaces().Lister(), client),
 		PodLister:        podsecurity.PodListerFromInformer(core.Pods().Lister()),
 	}
 	if err := errors.Join(library.CompleteConfiguration(), library.ValidateConfiguration()); err != nil {
-		return nil, fmt.Errorf("pod security: %w", err)
+		return nil, fmt.Errorf("configuration of PodSecurity: %w", err)
 	}
 	return &podSecurity{admission.NewHandler(admission.Create, admission.Update), library}, nil
-}
-
-func allowAll() podsecurityconfig.PodSecurityDefaults {
-	const level, version = string(podsecurityapi.LevelPrivileged), podsecurityapi.VersionLatest
-	return podsecurityconfig.PodSecurityDefaults{
-		Enforce: level, EnforceVersion: version, Audit: level, AuditVersion: version, Warn: level, WarnVersion: version,
-	}
 }
 
 type podSecurity struct {

@@ -24,7 +24,7 @@ func TestNamespacesLabelsSayWhichPodsAreAllowed(t *testing.T) {
 	client := apiservertest.Start(t, []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), secret.Kind(),
 		serviceaccount.Kind(serviceaccount.Config{}), pod.Kind(pod.Config{})}, func(c *apiserver.Config) {
 		c.Admission = func(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {
-			p, err := namespace.PodSecurity(f, client)
+			p, err := namespace.PodSecurity(f, client, nil)
 			return []admission.Interface{p}, err
 		}
 	}).Client
