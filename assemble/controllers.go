@@ -5,6 +5,7 @@ import (
 
 	"dhow/controller"
 	"dhow/identity"
+	"dhow/kinds/admissionregistration"
 	"dhow/kinds/certificate/issue"
 	"dhow/kinds/configmap"
 	"dhow/kinds/csi"
@@ -42,6 +43,7 @@ func controllers(c ServerConfig, ca *identity.Authority, content metadata.Interf
 		endpointslice.Mirroring(),
 		pod.Controller(),
 		resourcequota.Controller(),
+		admissionregistration.Controller(),
 		servicecidr.Controller(),
 		servicecidr.Allocations(),
 		persistentvolumeclaim.Protection(),
