@@ -2,12 +2,15 @@ package apiserver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	discoveryendpoint "k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	apiregistrationclient "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
 
@@ -52,7 +55,45 @@ func (s *Server) aggregate(server *genericapiserver.GenericAPIServer) error {
 		},
 		Log: s.config.Log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	known := s.informers.InformerFor(&apiregistrationv1.APIService{}, nil)
+	if s.local, err = aggregation.NewLocal(client, s.groups, known, s.config.Log); err != nil {
+		return err
+	}
+	return s.nameHooks(server, known.HasSyncedChecker().Done())
+}
+
+// nameHooks has health name what watches over APIServices as upstream's does; Run starts it.
+func (s *Server) nameHooks(server *genericapiserver.GenericAPIServer, filled <-chan struct{}) error {
+	errs := []error{
+		server.AddBootSequenceHealthChecks(healthz.NamedCheck("autoregister-completion", func(*http.Request) error {
+			if missing := s.local.Unregistered(); len(missing) > 0 {
+				return fmt.Errorf("missing APIService: %v", missing)
+			}
+			return nil
+		})),
+	}
+	for _, name := range []string{
+		"start-kube-aggregator-informers", "apiservice-registration-controller", "kube-apiserver-autoregistration",
+		"apiservice-status-local-available-controller", "apiservice-status-remote-available-controller", "apiservice-openapi-controller",
+	} {
+		errs = append(errs, server.AddPostStartHook(name, func(c genericapiserver.PostStartHookContext) error {
+			select {
+			case <-filled:
+			case <-c.Done():
+			}
+			return nil
+		}))
+	}
+	return errors.Join(errs...)
+}
+
+// registerOwn keeps APIServices of what this server serves, once it knows what custom resources there are.
+func (s *Server) registerOwn(ctx context.Context) {
+	s.custom.AwaitDiscovery(ctx)
+	s.local.Run(ctx)
 }
 
 // remoteDocuments are where others describe what they serve.

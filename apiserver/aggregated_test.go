@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/kube-aggregator/pkg/apis/apiregistration/v1/helper"
@@ -31,7 +32,7 @@ func aggregating() []apiserver.Kind {
 		apiserver.Define[*discoveryv1.EndpointSlice, *discoveryv1.EndpointSliceList](discoveryv1.SchemeGroupVersion,
 			apiserver.Names{Kind: "EndpointSlice", Resource: "endpointslices"}, apiserver.Rules[*discoveryv1.EndpointSlice]{}),
 		apiserver.Define[*apiregistrationv1.APIService, *apiregistrationv1.APIServiceList](apiregistrationv1.SchemeGroupVersion,
-			apiserver.Names{Kind: "APIService", Resource: "apiservices", Cluster: true}, apiserver.Rules[*apiregistrationv1.APIService]{HasStatus: true}),
+			apiserver.Names{Kind: "APIService", Resource: "apiservices", Cluster: true}, apiserver.Rules[*apiregistrationv1.APIService]{HasStatus: true, ValidateName: path.IsValidPathSegmentName}),
 	)
 }
 
@@ -132,8 +133,8 @@ func awaitReason(t *testing.T, c *apiservertest.Cluster, client aggregatorclient
 func TestRequestsForOthersGroupsArePassedOn(t *testing.T) {
 	c := apiservertest.Start(t, aggregating(), nil)
 	addBoats(t, c, otherServer(t, c))
-	const path = "/apis/boats.example.com/v1/namespaces/default/dhows/one"
-	text, err := c.Client.Discovery().RESTClient().Get().AbsPath(path).DoRaw(c.Context)
+	const at = "/apis/boats.example.com/v1/namespaces/default/dhows/one"
+	text, err := c.Client.Discovery().RESTClient().Get().AbsPath(at).DoRaw(c.Context)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func TestRequestsForOthersGroupsArePassedOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, err := someone.Discovery().RESTClient().Get().AbsPath(path).DoRaw(c.Context); err == nil {
+	if text, err := someone.Discovery().RESTClient().Get().AbsPath(at).DoRaw(c.Context); err == nil {
 		t.Errorf("who may not gets %s", text)
 	}
 }

@@ -105,12 +105,23 @@ func (i *installer) installGroup(g *apiGroup) error {
 			return err
 		}
 	}
+	i.groups.Set(groups.BuiltIn, g.name, i.priorities(g))
 	if g.name == "" {
 		i.serveLegacyRoot()
 		return nil
 	}
-	i.serveGroupRoot(g)
+	i.server.Handler.GoRestfulContainer.Add(discovery.NewAPIGroupHandler(i.server.Serializer, i.groups.Group(g.name)).WebService())
 	return nil
+}
+
+// priorities are those of a group's versions; aggregated discovery is told.
+func (i *installer) priorities(g *apiGroup) (versions []groups.Version) {
+	for _, gv := range g.versions {
+		p := groups.Of(gv)
+		versions = append(versions, groups.Version{Version: gv.Version, Priority: p})
+		i.server.AggregatedDiscoveryGroupManager.SetGroupVersionPriority(metav1.GroupVersion(gv), int(p.Group), int(p.Version))
+	}
+	return versions
 }
 
 func (i *installer) installVersion(g *apiGroup, gv schema.GroupVersion) error {
@@ -172,18 +183,6 @@ func (i *installer) serveLegacyRoot() {
 	root := discovery.NewLegacyRootAPIHandler(i.config.DiscoveryAddresses, s.Serializer, "/api")
 	wrapped := discoveryendpoint.WrapAggregatedDiscoveryToHandler(root, s.AggregatedLegacyDiscoveryGroupManager, s.AggregatedLegacyDiscoveryGroupManager)
 	s.Handler.GoRestfulContainer.Add(wrapped.GenerateWebService("/api", metav1.APIVersions{}))
-}
-
-// serveGroupRoot answers GET /apis/<group>.
-func (i *installer) serveGroupRoot(g *apiGroup) {
-	var versions []groups.Version
-	for _, gv := range g.versions {
-		p := groups.Of(gv)
-		versions = append(versions, groups.Version{Version: gv.Version, Priority: p})
-		i.server.AggregatedDiscoveryGroupManager.SetGroupVersionPriority(metav1.GroupVersion(gv), int(p.Group), int(p.Version))
-	}
-	i.groups.Set(groups.BuiltIn, g.name, versions)
-	i.server.Handler.GoRestfulContainer.Add(discovery.NewAPIGroupHandler(i.server.Serializer, i.groups.Group(g.name)).WebService())
 }
 
 // serveGroups answers GET /apis.

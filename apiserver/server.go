@@ -74,6 +74,7 @@ type Server struct {
 	custom    *customresources.Server
 	// aggregator is nil if the server has no APIServices.
 	aggregator *aggregation.Aggregator
+	local      *aggregation.Local
 	generic    *genericapiserver.GenericAPIServer
 	ready      chan struct{}
 }
@@ -125,8 +126,10 @@ func (s *Server) Run(ctx context.Context) error {
 	others.Go(func() { s.authn.Run(besides) })
 	others.Go(func() { s.followKeys(besides) })
 	others.Go(func() { s.followTrust(besides) })
+	others.Go(func() { s.custom.Run(besides) })
 	if s.aggregator != nil {
 		others.Go(func() { s.aggregator.Run(besides) })
+		others.Go(func() { s.registerOwn(besides) })
 	}
 	prepared := s.generic.PrepareRun()
 	go s.start(ctx)

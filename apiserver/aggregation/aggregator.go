@@ -51,10 +51,11 @@ type Aggregator struct {
 	backends map[schema.GroupVersion]*backend
 }
 
-// How often servers are asked whether they still answer, and how many at once.
+// How often servers are asked whether they still answer, and how many at once: one that hangs holds one of them up for
+// some seconds.
 const (
 	checkEvery = 30 * time.Second
-	checkers   = 3
+	checkers   = 8
 )
 
 // New makes an Aggregator; it knows no server until Run.

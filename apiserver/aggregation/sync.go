@@ -29,12 +29,15 @@ func (a *Aggregator) sync(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	gv := helper.APIServiceNameToGroupVersion(name)
-	if !exists || obj.(*apiregistrationv1.APIService).Spec.Service == nil {
-		a.forget(gv)
+	if !exists {
+		a.forget(groupVersionNamed(name))
 		return nil
 	}
 	service := obj.(*apiregistrationv1.APIService)
+	if service.Spec.Service == nil {
+		a.forget(groupVersionNamed(name))
+		return a.report(ctx, service, helper.NewLocalAvailableAPIServiceCondition())
+	}
 	next, err := a.next(service)
 	if err != nil {
 		return err
@@ -49,6 +52,11 @@ func (a *Aggregator) sync(ctx context.Context, name string) error {
 		return fmt.Errorf("%s: %s", condition.Reason, condition.Message)
 	}
 	return nil
+}
+
+// groupVersionNamed is what the APIService of a name is for.
+func groupVersionNamed(name string) schema.GroupVersion {
+	return helper.APIServiceNameToGroupVersion(name)
 }
 
 // next is a new backend, or a copy of the one there is with the same connections.

@@ -9,24 +9,26 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 )
 
-// Hooks start a Server with the API server that it is a part of; names are upstream's, and show in /readyz.
+// Run serves until ctx ends.
+func (s *Server) Run(ctx context.Context) {
+	s.informers.Start(ctx.Done())
+	defer s.informers.Shutdown()
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, run := range s.run {
+		running.Go(func() { run(ctx) })
+	}
+}
+
+// Hooks have the API server that this is a part of wait until definitions are known. Names are upstream's; health shows
+// them.
 func (s *Server) Hooks(of *genericapiserver.GenericAPIServer) error {
 	known := make(chan struct{})
 	return errors.Join(
 		// Until definitions are known, a request for what they define is told to come back, not that there is nothing.
 		of.RegisterMuxAndDiscoveryCompleteSignal("CRDInformerHasNotSynced", known),
-		of.AddPostStartHook("start-apiextensions-informers", func(c genericapiserver.PostStartHookContext) error {
-			s.informers.Start(c.Done())
-			return nil
-		}),
-		of.AddPostStartHook("start-apiextensions-controllers", func(c genericapiserver.PostStartHookContext) error {
-			go s.control(c)
-			select {
-			case <-s.publisher.told:
-			case <-c.Done():
-			}
-			return nil
-		}),
+		of.AddPostStartHook("start-apiextensions-informers", s.started),
+		of.AddPostStartHook("start-apiextensions-controllers", s.started),
 		of.AddPostStartHook("crd-informer-synced", func(c genericapiserver.PostStartHookContext) error {
 			select {
 			case <-s.Informer().HasSyncedChecker().Done():
@@ -38,13 +40,17 @@ func (s *Server) Hooks(of *genericapiserver.GenericAPIServer) error {
 	)
 }
 
-// control runs what watches over definitions, until ctx ends.
-func (s *Server) control(ctx context.Context) {
-	var running sync.WaitGroup
-	for _, run := range s.run {
-		running.Go(func() { run(ctx) })
+func (s *Server) started(c genericapiserver.PostStartHookContext) error {
+	s.AwaitDiscovery(c)
+	return nil
+}
+
+// AwaitDiscovery blocks until all that was defined at the start is in discovery.
+func (s *Server) AwaitDiscovery(ctx context.Context) {
+	select {
+	case <-s.publisher.told:
+	case <-ctx.Done():
 	}
-	running.Wait()
 }
 
 // Close closes the storages of custom resources, when the last request has been answered.

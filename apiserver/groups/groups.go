@@ -37,14 +37,26 @@ type List struct {
 	Addresses  discovery.Addresses
 	Serializer runtime.NegotiatedSerializer
 
-	mu    sync.RWMutex
-	known map[string]map[Source][]Version
+	mu       sync.RWMutex
+	known    map[string]map[Source][]Version
+	onChange func(group, version string)
 }
 
 // Set says what a source serves of a group; no versions: nothing.
 func (l *List) Set(from Source, group string, versions []Version) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	changed := append(slices.Clone(versions), l.known[group][from]...)
+	l.set(from, group, versions)
+	if l.onChange == nil || from == Remote {
+		return
+	}
+	for _, v := range changed {
+		l.onChange(group, v.Version)
+	}
+}
+
+func (l *List) set(from Source, group string, versions []Version) {
 	if len(versions) == 0 {
 		delete(l.known[group], from)
 		if len(l.known[group]) == 0 {
@@ -59,6 +71,41 @@ func (l *List) Set(from Source, group string, versions []Version) {
 		l.known[group] = map[Source][]Version{}
 	}
 	l.known[group][from] = versions
+}
+
+// OnChange has f called, from now on, for each version of a group that the server itself perhaps serves anew or no
+// longer. f must not call the List.
+func (l *List) OnChange(f func(group, version string)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.onChange = f
+}
+
+// Each calls f for all that is served.
+func (l *List) Each(f func(from Source, group string, v Version)) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for name, sources := range l.known {
+		for from, versions := range sources {
+			for _, v := range versions {
+				f(from, name, v)
+			}
+		}
+	}
+}
+
+// Own says whether the server itself serves a version of a group, and as what.
+func (l *List) Own(gv schema.GroupVersion) (Priority, Source, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, from := range []Source{BuiltIn, Custom} {
+		for _, v := range l.known[gv.Group][from] {
+			if v.Version == gv.Version {
+				return v.Priority, from, true
+			}
+		}
+	}
+	return Priority{}, 0, false
 }
 
 // Has says whether a source serves something of a group.
