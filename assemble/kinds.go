@@ -16,6 +16,7 @@ import (
 	"dhow/kinds/apiservice"
 	"dhow/kinds/certificate"
 	"dhow/kinds/configmap"
+	"dhow/kinds/controllerrevision"
 	"dhow/kinds/cronjob"
 	"dhow/kinds/csi"
 	"dhow/kinds/daemonset"
@@ -28,6 +29,7 @@ import (
 	"dhow/kinds/ingressclass"
 	"dhow/kinds/job"
 	"dhow/kinds/lease"
+	"dhow/kinds/limitrange"
 	"dhow/kinds/namespace"
 	"dhow/kinds/networkpolicy"
 	"dhow/kinds/node"
@@ -35,11 +37,15 @@ import (
 	"dhow/kinds/persistentvolumeclaim"
 	"dhow/kinds/plain"
 	"dhow/kinds/pod"
+	"dhow/kinds/poddisruptionbudget"
+	"dhow/kinds/podtemplate"
 	"dhow/kinds/priorityclass"
 	"dhow/kinds/rbac"
 	"dhow/kinds/replicaset"
 	"dhow/kinds/replicationcontroller"
 	"dhow/kinds/resourceclaim"
+	"dhow/kinds/resourcequota"
+	"dhow/kinds/runtimeclass"
 	"dhow/kinds/secret"
 	"dhow/kinds/service"
 	"dhow/kinds/serviceaccount"
@@ -98,6 +104,12 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 		persistentvolumeclaim.Kind(),
 		storageclass.Kind(),
 		replicationcontroller.Kind(),
+		controllerrevision.Kind(),
+		podtemplate.Kind(),
+		poddisruptionbudget.Kind(),
+		limitrange.Kind(),
+		resourcequota.Kind(),
+		runtimeclass.Kind(),
 	}
 	all = append(all, csi.Kinds()...)
 	all = append(all, rbac.Kinds(guard)...)

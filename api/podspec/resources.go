@@ -13,6 +13,13 @@ import (
 	"dhow/api/quantity"
 )
 
+// ValidateResources checks what a container may ask for.
+func ValidateResources(r *corev1.ResourceRequirements, at *field.Path) field.ErrorList {
+	var c checker
+	c.containerResources(at, r)
+	return c.Errors()
+}
+
 func (c *checker) containerResources(at *field.Path, r *corev1.ResourceRequirements) {
 	c.requirements(at, r, quantity.CheckContainerName)
 	c.claimNames(at.Child("claims"), r.Claims)

@@ -1,5 +1,5 @@
-// Package limitrange gives containers the resources that a namespace's LimitRanges say, and refuses pods and claims
-// that are beyond their bounds.
+// Package limitrange is all that the server knows of LimitRanges: defaults, validation, and admission, which gives
+// containers the resources that a namespace's LimitRanges say, and refuses pods and claims that are beyond their bounds.
 package limitrange
 
 import (

@@ -16,7 +16,6 @@ import (
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
 	"dhow/kinds/persistentvolumeclaim"
-	"dhow/kinds/plain"
 	"dhow/kinds/pod"
 	"dhow/kinds/secret"
 	"dhow/kinds/serviceaccount"
@@ -25,8 +24,8 @@ import (
 func start(t *testing.T) kubernetes.Interface {
 	t.Helper()
 	kinds := []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), secret.Kind(), pod.Kind(pod.Config{}), serviceaccount.Kind(serviceaccount.Config{}),
-		persistentvolumeclaim.Kind()}
-	return apiservertest.Start(t, append(kinds, plain.Kinds()...), func(c *apiserver.Config) {
+		persistentvolumeclaim.Kind(), limitrange.Kind()}
+	return apiservertest.Start(t, kinds, func(c *apiserver.Config) {
 		c.Admission = func(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {
 			return []admission.Interface{limitrange.Admission(f, client)}, nil
 		}

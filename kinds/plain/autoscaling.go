@@ -10,13 +10,6 @@ import (
 	"dhow/apiserver"
 )
 
-func autoscaler(a *autoscalingv2.HorizontalPodAutoscaler) {
-	unset(&a.Spec.MinReplicas, 1)
-	if len(a.Spec.Metrics) == 0 {
-		a.Spec.Metrics = []autoscalingv2.MetricSpec{cpuMetric(80)}
-	}
-}
-
 func cpuMetric(percent int32) autoscalingv2.MetricSpec {
 	return autoscalingv2.MetricSpec{
 		Type: autoscalingv2.ResourceMetricSourceType,

@@ -31,6 +31,7 @@ import (
 	"dhow/kinds/persistentvolumeclaim"
 	"dhow/kinds/plain"
 	"dhow/kinds/pod"
+	"dhow/kinds/poddisruptionbudget"
 	"dhow/kinds/replicaset"
 	"dhow/kinds/replicationcontroller"
 	"dhow/kinds/resourcequota"
@@ -49,7 +50,7 @@ func start(t *testing.T) kubernetes.Interface {
 	}
 	kinds := []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), secret.Kind(), configmap.Kind(), pod.Kind(pod.Config{}), services,
 		serviceaccount.Kind(serviceaccount.Config{}), deployment.Kind(), replicaset.Kind(), statefulset.Kind(), daemonset.Kind(), job.Kind(), cronjob.Kind(), replicationcontroller.Kind(), persistentvolumeclaim.Kind(),
-		ingress.Kind(), networkpolicy.Kind()}
+		ingress.Kind(), networkpolicy.Kind(), poddisruptionbudget.Kind(), resourcequota.Kind()}
 	var controllers *controller.Manager
 	cluster := apiservertest.Start(t, append(kinds, plain.Kinds()...), func(c *apiserver.Config) {
 		c.Admission = func(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {

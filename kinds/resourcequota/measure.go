@@ -1,5 +1,6 @@
-// Package resourcequota keeps namespaces within their ResourceQuotas: what objects use, admission that refuses what
-// is too much, and the controller that counts what there is. The rules of adding up are the library's.
+// Package resourcequota is all that the server knows of ResourceQuotas: validation, what kubectl prints, what objects
+// use, admission that refuses what is too much, and the controller that counts what there is. The rules of adding up
+// are the library's.
 package resourcequota
 
 import (

@@ -1,4 +1,5 @@
-// Package runtimeclass gives pods what their RuntimeClass says: overhead, and the nodes that have the runtime.
+// Package runtimeclass is all that the server knows of RuntimeClasses: validation, what kubectl prints, and admission,
+// which gives pods what their class says: overhead, and the nodes that have the runtime.
 package runtimeclass
 
 import (
