@@ -111,10 +111,11 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	c.ExternalAddress = s.config.Advertise.String()
 	c.LongRunningFunc = genericfilters.BasicLongRunningRequestCheck(
 		sets.NewString("watch", "proxy"), sets.NewString("attach", "exec", "proxy", "log", "portforward"))
-	c.ShutdownSendRetryAfter = false
-	c.RequestTimeout = time.Minute
-	c.ShutdownDelayDuration = 0
-	c.ShutdownWatchTerminationGracePeriod = time.Second
+	c.Flagz = s.config.Flags
+	s.config.Limits.apply(c)
+	if err := s.config.Audit.Apply(c, s.config.Log); err != nil {
+		return nil, err
+	}
 	var err error
 	if c.Authorization.Authorizer, err = s.authorizer(); err != nil {
 		return nil, err
@@ -123,6 +124,9 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 		return nil, err
 	}
 	if err := s.secureServing(c); err != nil {
+		return nil, err
+	}
+	if err := s.fairness(c); err != nil {
 		return nil, err
 	}
 	return c, s.admission(c)
@@ -140,7 +144,7 @@ func (s *Server) secureServing(c *genericapiserver.Config) error {
 	}
 	c.SecureServing = &genericapiserver.SecureServingInfo{
 		Listener: s.config.Listener, Cert: serving, ClientCA: s.authn.ClientCA(), MinTLSVersion: tls.VersionTLS12,
-		HTTP2MaxStreamsPerConnection: 1000,
+		HTTP2MaxStreamsPerConnection: s.config.Limits.MaxStreams,
 	}
 	return nil
 }

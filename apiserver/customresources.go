@@ -1,6 +1,8 @@
 package apiserver
 
 import (
+	"time"
+
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensionsv1beta1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1beta1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
@@ -27,8 +29,9 @@ func (s *Server) customResources(c *genericapiserver.Config) (*customresources.S
 		Admission: c.AdmissionControl, Authorizer: c.Authorization.Authorizer,
 		Services: s.webhookServices(), Credentials: s.webhookCredentials(),
 		Discovery: c.AggregatedDiscoveryGroupManager.WithSource(discoveryendpoint.CRDSource), Groups: s.groups,
-		RequestTimeout: c.RequestTimeout, MinRequestTimeout: minRequestTimeout, MaxBodyBytes: maxBodyBytes,
-		NotFound: notfoundhandler.New(c.Serializer, genericfilters.NoMuxAndDiscoveryIncompleteKey),
+		RequestTimeout: c.RequestTimeout, MinRequestTimeout: time.Duration(c.MinRequestTimeout) * time.Second,
+		MaxBodyBytes: c.MaxRequestBodyBytes,
+		NotFound:     notfoundhandler.New(c.Serializer, genericfilters.NoMuxAndDiscoveryIncompleteKey),
 	})
 }
 

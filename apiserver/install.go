@@ -28,12 +28,6 @@ import (
 	"dhow/apiserver/review"
 )
 
-// Bounds of one request, upstream's.
-const (
-	maxBodyBytes      = 3 << 20
-	minRequestTimeout = 30 * time.Minute
-)
-
 // installer adds groups of kinds to a library server. The library's own InstallAPIGroup would build OpenAPI
 // models of everything at start, at 0.6 s and 45 MB or more.
 type installer struct {
@@ -134,8 +128,9 @@ func (i *installer) installVersion(g *apiGroup, gv schema.GroupVersion) error {
 		UnsafeConvertor:            runtime.UnsafeObjectConvertor(i.scheme),
 		Namer:                      runtime.Namer(meta.NewAccessor()),
 		EquivalentResourceRegistry: s.EquivalentResourceRegistry,
-		MinRequestTimeout:          minRequestTimeout, MaxRequestBodyBytes: maxBodyBytes,
-		Authorizer: s.Authorizer, Admit: i.config.AdmissionControl, TypeConverter: i.apply,
+		MinRequestTimeout:          time.Duration(i.config.MinRequestTimeout) * time.Second,
+		MaxRequestBodyBytes:        i.config.MaxRequestBodyBytes,
+		Authorizer:                 s.Authorizer, Admit: i.config.AdmissionControl, TypeConverter: i.apply,
 	}
 	if g.name == "" {
 		v.Root = "/api"

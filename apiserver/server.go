@@ -14,11 +14,13 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/flagz"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	restclient "k8s.io/client-go/rest"
 
 	"dhow/apiserver/aggregation"
+	"dhow/apiserver/audit"
 	"dhow/apiserver/authn"
 	"dhow/apiserver/customresources"
 	"dhow/apiserver/groups"
@@ -57,6 +59,12 @@ type Config struct {
 	NoAdmission []string
 	// Authenticators are asked besides client certificates and before anonymity.
 	Authenticators []authenticator.Request
+	// Limits, DefaultLimits() if zero.
+	Limits Limits
+	// Audit records requests; nil records none.
+	Audit *audit.Config
+	// Flags are what /flagz shows, if set.
+	Flags flagz.Reader
 	// Log, slog.Default() if nil.
 	Log *slog.Logger
 }
@@ -86,6 +94,9 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Listener == nil || c.Store == nil || c.Identity == nil {
 		return nil, errors.New("apiserver: Listener, Store and Identity must be set")
+	}
+	if c.Limits == (Limits{}) {
+		c.Limits = DefaultLimits()
 	}
 	scheme, err := newScheme(c.Kinds)
 	if err != nil {

@@ -40,6 +40,8 @@ type ServerConfig struct {
 	MaxPods    int
 	// Admission chooses admission plug-ins.
 	Admission AdmissionConfig
+	// Operations are how the API server is run.
+	Operations Operations
 	// Suffix tells several roots on one machine apart; see Paths.
 	CgroupParent, LinkName string
 	// Progress is told what happened, a line each.

@@ -120,7 +120,7 @@ func (s *server) build(ctx context.Context, listener net.Listener) error {
 		return err
 	}
 	s.add(lifecycle.Part{Name: "etcd", Run: s.store.Run, Ready: s.store.Ready})
-	s.add(lifecycle.Part{Name: "api server", Run: s.api.Run, Ready: s.api.Ready})
+	s.add(lifecycle.Part{Name: "api server", Run: s.api.Run, Ready: s.api.Ready, StopWithin: s.api.StopsWithin()})
 	if err := s.buildControl(); err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (s *server) buildAPI(listener net.Listener) error {
 	if err != nil {
 		return err
 	}
-	s.api, err = apiserver.New(apiserver.Config{
+	config := apiserver.Config{
 		Kinds: all, Store: s.store, Identity: s.identity, Listener: listener, ServingNames: s.servingNames(),
 		Advertise: netip.AddrPortFrom(c.AdvertiseAddress, uint16(c.Port)), ServiceIP: nth(c.ServiceCIDRs[0], 1),
 		Authorizer: func(f informers.SharedInformerFactory) (authorizer.Authorizer, error) {
@@ -183,7 +183,9 @@ func (s *server) buildAPI(listener net.Listener) error {
 		},
 		Authentication: c.Authentication, ServiceAccounts: c.ServiceAccounts.Options,
 		Admission: c.Admission.make(plugins()), LastAdmission: c.Admission.make(lastPlugins()), NoAdmission: c.Admission.without(ownPlugins()), Log: c.Log,
-	})
+	}
+	c.Operations.apply(&config)
+	s.api, err = apiserver.New(config)
 	return err
 }
 

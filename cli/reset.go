@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"dhow/assemble"
 )
@@ -53,10 +54,9 @@ func confirmed(env *environment, dirs []string) bool {
 
 // nodeConfig is what commands that look at a node, or remove it, know without a server's flags.
 func nodeConfig(env *environment) (assemble.ServerConfig, error) {
-	f := &serverFlags{
-		bind: "0.0.0.0", port: 6443, kubeletPort: 10250, clusterCIDR: "10.42.0.0/16", serviceCIDR: "10.43.0.0/16",
-		clusterDomain: "cluster.local", nodePorts: "30000-32767", nodeName: "node",
-	}
+	f := &serverFlags{}
+	f.register(pflag.NewFlagSet("defaults", pflag.ContinueOnError))
+	f.nodeName = "node"
 	c, err := f.serverConfig(env)
 	c.NodeIP = netip.IPv4Unspecified()
 	return c, err

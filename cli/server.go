@@ -32,6 +32,7 @@ type serverFlags struct {
 	debug             bool
 	access            accessFlags
 	admission         admissionFlags
+	api               apiFlags
 }
 
 func newServerCommand(env *environment) *cobra.Command {
@@ -90,6 +91,7 @@ func (f *serverFlags) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.debug, "debug", false, "log more")
 	f.access.register(flags)
 	f.admission.register(flags)
+	f.api.register(flags)
 }
 
 // serverConfig checks what the user typed and turns it into assemble's terms.
@@ -118,6 +120,7 @@ func (f *serverFlags) serverConfig(env *environment) (assemble.ServerConfig, err
 		NodeLabels:       p.labels("node-label", f.labels),
 		NodeTaints:       p.taints("node-taint", f.taints),
 		MaxPods:          f.maxPods,
+		Operations:       f.api.operations(&p),
 		CgroupParent:     env.cgroupParent(),
 		LinkName:         env.linkName(),
 		Progress:         env.Stderr,
