@@ -51,3 +51,26 @@ func TestNamespacesLabelsSayWhichPodsAreAllowed(t *testing.T) {
 		Name: "wrong", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "some"}}}, metav1.CreateOptions{})
 	admittest.Check(t, err, `metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "some": must be one of privileged, baseline, restricted`)
 }
+
+func TestConfigurationSaysWhatHoldsWithoutLabelsAndForWhomItDoesNot(t *testing.T) {
+	const configuration = `
+apiVersion: pod-security.admission.config.k8s.io/v1
+kind: PodSecurityConfiguration
+defaults: {enforce: baseline}
+exemptions: {namespaces: [kube-system]}
+`
+	client := apiservertest.Start(t, []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), secret.Kind(),
+		serviceaccount.Kind(serviceaccount.Config{}), pod.Kind(pod.Config{})}, func(c *apiserver.Config) {
+		c.Admission = func(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {
+			p, err := namespace.PodSecurity(f, client, []byte(configuration))
+			return []admission.Interface{p}, err
+		}
+	}).Client
+	for ns, want := range map[string]string{
+		"default": `violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)`, "kube-system": "",
+	} {
+		p := admittest.YAML[corev1.Pod](t, `{metadata: {generateName: p-}, spec: {hostNetwork: true, containers: [{name: c, image: i}]}}`)
+		_, err := client.CoreV1().Pods(ns).Create(t.Context(), p, metav1.CreateOptions{})
+		admittest.Check(t, err, want)
+	}
+}
