@@ -25,6 +25,7 @@ import (
 	"dhow/kinds/endpointslice"
 	"dhow/kinds/event"
 	"dhow/kinds/flowcontrol"
+	"dhow/kinds/horizontalpodautoscaler"
 	"dhow/kinds/ingress"
 	"dhow/kinds/ingressclass"
 	"dhow/kinds/job"
@@ -35,7 +36,6 @@ import (
 	"dhow/kinds/node"
 	"dhow/kinds/persistentvolume"
 	"dhow/kinds/persistentvolumeclaim"
-	"dhow/kinds/plain"
 	"dhow/kinds/pod"
 	"dhow/kinds/poddisruptionbudget"
 	"dhow/kinds/podtemplate"
@@ -110,6 +110,7 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 		limitrange.Kind(),
 		resourcequota.Kind(),
 		runtimeclass.Kind(),
+		horizontalpodautoscaler.Kind(),
 	}
 	all = append(all, csi.Kinds()...)
 	all = append(all, rbac.Kinds(guard)...)
@@ -118,5 +119,5 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 	all = append(all, servicecidr.Kinds()...)
 	all = append(all, certificate.Kinds()...)
 	all = append(all, resourceclaim.Kinds(resourceclaim.Config{Client: client})...)
-	return append(all, plain.Kinds()...), nil
+	return all, nil
 }

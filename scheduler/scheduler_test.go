@@ -18,16 +18,21 @@ import (
 
 	"dhow/apiserver"
 	"dhow/apiserver/apiservertest"
+	"dhow/kinds/csi"
 	"dhow/kinds/event"
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
-	"dhow/kinds/plain"
+	"dhow/kinds/persistentvolume"
+	"dhow/kinds/persistentvolumeclaim"
 	"dhow/kinds/pod"
+	"dhow/kinds/poddisruptionbudget"
 	"dhow/kinds/replicaset"
+	"dhow/kinds/replicationcontroller"
 	"dhow/kinds/secret"
 	"dhow/kinds/service"
 	"dhow/kinds/serviceaccount"
 	"dhow/kinds/statefulset"
+	"dhow/kinds/storageclass"
 )
 
 // serve runs an API server with what a scheduler looks at.
@@ -37,10 +42,12 @@ func serve(t testing.TB) *apiservertest.Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinds := append([]apiserver.Kind{
+	kinds := []apiserver.Kind{
 		pod.Kind(pod.Config{}), node.Kind(node.Config{}), namespace.Kind(), event.Kind(), services, secret.Kind(),
-		serviceaccount.Kind(serviceaccount.Config{}), replicaset.Kind(), statefulset.Kind(),
-	}, plain.Kinds()...)
+		serviceaccount.Kind(serviceaccount.Config{}), replicaset.Kind(), statefulset.Kind(), replicationcontroller.Kind(),
+		poddisruptionbudget.Kind(), persistentvolume.Kind(), persistentvolumeclaim.Kind(), storageclass.Kind(),
+	}
+	kinds = append(kinds, csi.Kinds()...)
 	return apiservertest.Start(t, kinds, nil)
 }
 
@@ -211,7 +218,10 @@ func TestAPodFollowsItsVolume(t *testing.T) {
 	claims, class := c.Client.CoreV1().PersistentVolumeClaims("default"), "local"
 	claim, err := claims.Create(t.Context(), &corev1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{Name: "data"},
-		Spec:       corev1.PersistentVolumeClaimSpec{StorageClassName: &class, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			StorageClassName: &class, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{"storage": resource.MustParse("1Gi")}},
+		},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)

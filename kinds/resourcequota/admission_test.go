@@ -23,13 +23,13 @@ import (
 	"dhow/kinds/cronjob"
 	"dhow/kinds/daemonset"
 	"dhow/kinds/deployment"
+	"dhow/kinds/horizontalpodautoscaler"
 	"dhow/kinds/ingress"
 	"dhow/kinds/job"
 	"dhow/kinds/namespace"
 	"dhow/kinds/networkpolicy"
 	"dhow/kinds/node"
 	"dhow/kinds/persistentvolumeclaim"
-	"dhow/kinds/plain"
 	"dhow/kinds/pod"
 	"dhow/kinds/poddisruptionbudget"
 	"dhow/kinds/replicaset"
@@ -50,9 +50,9 @@ func start(t *testing.T) kubernetes.Interface {
 	}
 	kinds := []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), secret.Kind(), configmap.Kind(), pod.Kind(pod.Config{}), services,
 		serviceaccount.Kind(serviceaccount.Config{}), deployment.Kind(), replicaset.Kind(), statefulset.Kind(), daemonset.Kind(), job.Kind(), cronjob.Kind(), replicationcontroller.Kind(), persistentvolumeclaim.Kind(),
-		ingress.Kind(), networkpolicy.Kind(), poddisruptionbudget.Kind(), resourcequota.Kind()}
+		ingress.Kind(), networkpolicy.Kind(), poddisruptionbudget.Kind(), resourcequota.Kind(), horizontalpodautoscaler.Kind()}
 	var controllers *controller.Manager
-	cluster := apiservertest.Start(t, append(kinds, plain.Kinds()...), func(c *apiserver.Config) {
+	cluster := apiservertest.Start(t, kinds, func(c *apiserver.Config) {
 		c.Admission = func(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {
 			return []admission.Interface{resourcequota.Admission(f, client)}, nil
 		}
