@@ -25,7 +25,7 @@ import (
 )
 
 // Restriction keeps a node's user, system:node:<name>, to its own: its Node, Lease and CSINode, the status of its
-// pods, their deletion and eviction, and tokens bound to them. Roles alone cannot say "its own".
+// pods, their deletion and eviction, tokens bound to them, and certificates for itself and them. Roles alone cannot say "its own".
 func Restriction(f informers.SharedInformerFactory) admission.Interface {
 	core := f.Core().V1()
 	core.Pods().Informer()
@@ -34,17 +34,18 @@ func Restriction(f informers.SharedInformerFactory) admission.Interface {
 		Handler: admission.NewHandler(admission.Create, admission.Update, admission.Delete),
 		pods:    core.Pods().Lister(), nodes: core.Nodes().Lister(),
 		claims: core.PersistentVolumeClaims().Lister(), volumes: core.PersistentVolumes().Lister(),
-		drivers: f.Storage().V1().CSIDrivers().Lister(),
+		drivers: f.Storage().V1().CSIDrivers().Lister(), accounts: core.ServiceAccounts().Lister(),
 	}
 }
 
 type restriction struct {
 	*admission.Handler
-	pods    corelisters.PodLister
-	nodes   corelisters.NodeLister
-	claims  corelisters.PersistentVolumeClaimLister
-	volumes corelisters.PersistentVolumeLister
-	drivers storagelisters.CSIDriverLister
+	pods     corelisters.PodLister
+	nodes    corelisters.NodeLister
+	claims   corelisters.PersistentVolumeClaimLister
+	volumes  corelisters.PersistentVolumeLister
+	drivers  storagelisters.CSIDriverLister
+	accounts corelisters.ServiceAccountLister
 }
 
 var (
@@ -93,8 +94,12 @@ func (r *restriction) Admit(_ context.Context, a admission.Attributes, _ admissi
 		err = ownName(node, a, "can only access CSINode with the same name as the requesting node")
 	case slicesResource:
 		err = ownSlice(node, a)
+	case requestsResource:
+		err = ownRequest(node, a)
+	case podRequestsResource:
+		err = r.podRequest(node, a)
 	}
-	if err == nil || asked(err) {
+	if err == nil || asked(err) || errors.As(err, &passing{}) {
 		return err
 	}
 	return admission.NewForbidden(a, err)
