@@ -29,6 +29,7 @@ type server struct {
 	commands   [][]string // in the order in which they are started; the last one is the API server
 	clean      []string   // run at the very end
 	running    []*exec.Cmd
+	spent      time.Duration // processor time of processes that have ended
 }
 
 // start runs it and returns how long it took until it said that it was ready.
@@ -75,6 +76,7 @@ func (s *server) stop() error {
 		s.running = s.running[:len(s.running)-1]
 		errs = append(errs, last.Process.Signal(syscall.SIGTERM))
 		_ = last.Wait() // how it ends is not what is measured
+		s.spent += last.ProcessState.UserTime() + last.ProcessState.SystemTime()
 	}
 	return errors.Join(errs...)
 }
@@ -146,13 +148,13 @@ func (s *server) memory() (sum int64, err error) {
 	return sum, nil
 }
 
-// processorTime is what its processes have taken since they began; proc_pid_stat(5) counts it in hundredths.
+// processorTime is what its processes have taken so far, those that have ended too; proc_pid_stat(5) counts it in hundredths.
 func (s *server) processorTime() time.Duration {
 	var ticks int64
 	for _, cmd := range s.running {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
 		if err != nil {
-			continue // it has ended
+			continue
 		}
 		_, rest, _ := strings.Cut(string(stat), ") ")
 		fields := strings.Fields(rest)
@@ -161,7 +163,7 @@ func (s *server) processorTime() time.Duration {
 			ticks += n
 		}
 	}
-	return time.Duration(ticks) * 10 * time.Millisecond
+	return s.spent + time.Duration(ticks)*10*time.Millisecond
 }
 
 // poll tries every 2 ms for at most two minutes.
