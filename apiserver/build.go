@@ -23,6 +23,7 @@ import (
 	"k8s.io/apiserver/pkg/util/compatibility"
 	basecompatibility "k8s.io/component-base/compatibility"
 
+	"dhow/apiserver/encryption"
 	"dhow/apiserver/groups"
 	"dhow/apiserver/openapi"
 	"dhow/apiserver/review"
@@ -48,11 +49,12 @@ func (s *Server) build() error {
 	}
 	config.RESTOptionsGetter = store.Options{
 		Store: s.config.Store, Codec: s.storageCodec(config.Serializer), Tracker: config.StorageObjectCountTracker, Share: true,
+		Transformers: s.config.Encryption.Transformers(),
 	}
 	config.SkipOpenAPIInstallation = true
 	config.EnableDiscovery = false // ours knows the order of groups
 	config.BuildHandlerChainFunc = s.handlerChain
-	config.AddHealthChecks(healthz.NamedCheck("etcd", s.storeWorks))
+	config.AddHealthChecks(append(s.config.Encryption.HealthChecks(), healthz.NamedCheck("etcd", s.storeWorks))...)
 	server, err := config.Complete(s.informers).New("dhow", genericapiserver.NewEmptyDelegateWithCustomHandler(s.custom))
 	if err != nil {
 		return err
@@ -82,6 +84,10 @@ func (s *Server) build() error {
 		Version: base.EffectiveVersion.Info().GitVersion, Log: s.config.Log,
 	}).Install(server.Handler.NonGoRestfulMux)
 	s.serveKeys(server.Handler.NonGoRestfulMux)
+	if s.config.Encryption != nil {
+		server.Handler.NonGoRestfulMux.Handle(encryption.Path, s.config.Encryption.Handler())
+		server.Handler.NonGoRestfulMux.HandlePrefix(encryption.Path+"/", s.config.Encryption.Handler())
+	}
 	s.generic = server
 	return nil
 }

@@ -22,7 +22,7 @@ import (
 
 // customResources makes the part that serves what CustomResourceDefinitions define.
 func (s *Server) customResources(c *genericapiserver.Config) (*customresources.Server, error) {
-	objects := store.Options{Store: s.config.Store, Tracker: c.StorageObjectCountTracker}
+	objects := store.Options{Store: s.config.Store, Tracker: c.StorageObjectCountTracker, Transformers: s.config.Encryption.Transformers()}
 	objects.Codec = func(schema.GroupResource) runtime.Codec { return unstructured.UnstructuredJSONScheme }
 	return customresources.New(customresources.Config{
 		Loopback: c.LoopbackClientConfig, Objects: objects,

@@ -23,6 +23,7 @@ import (
 	"dhow/apiserver/audit"
 	"dhow/apiserver/authn"
 	"dhow/apiserver/customresources"
+	"dhow/apiserver/encryption"
 	"dhow/apiserver/groups"
 	"dhow/apiserver/review"
 	"dhow/apiserver/token"
@@ -63,6 +64,8 @@ type Config struct {
 	Limits Limits
 	// Audit records requests; nil records none.
 	Audit *audit.Config
+	// Encryption of what is stored; nil stores it as it is.
+	Encryption *encryption.Encryption
 	// Flags are what /flagz shows, if set.
 	Flags flagz.Reader
 	// Log, slog.Default() if nil.
@@ -138,6 +141,11 @@ func (s *Server) Run(ctx context.Context) error {
 	others.Go(func() { s.followKeys(besides) })
 	others.Go(func() { s.followTrust(besides) })
 	others.Go(func() { s.custom.Run(besides) })
+	others.Go(func() {
+		if s.Ready(besides) == nil {
+			s.config.Encryption.Run(besides, s.config.Store)
+		}
+	})
 	if s.aggregator != nil {
 		others.Go(func() { s.aggregator.Run(besides) })
 		others.Go(func() { s.registerOwn(besides) })

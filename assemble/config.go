@@ -52,6 +52,7 @@ type ServerConfig struct {
 // Paths are the places on disk that a server uses.
 type Paths struct {
 	Etcd, PKI, Images, Volumes, PodLogs   string // kept for ever
+	Encryption                            string // the keys of what etcd holds, kept for ever
 	Containers, Network                   string // kept until a reboot
 	Manifests, Kubeconfig, RegistriesFile string // the administrator's
 	Lock                                  string // held while a server runs

@@ -1,10 +1,13 @@
 package assemble
 
 import (
+	"context"
+
 	"k8s.io/apiserver/pkg/server/flagz"
 
 	"dhow/apiserver"
 	"dhow/apiserver/audit"
+	"dhow/apiserver/encryption"
 )
 
 // Operations are how the API server is run.
@@ -13,11 +16,17 @@ type Operations struct {
 	Limits apiserver.Limits
 	// Audit, nothing if nil.
 	Audit *audit.Config
+	// EncryptionFile is an EncryptionConfiguration in place of the cluster's own keys, read anew on changes if
+	// EncryptionReload.
+	EncryptionFile   string
+	EncryptionReload bool
 	// Flags are what /flagz shows.
 	Flags flagz.Reader
 }
 
-// apply adds to a server's configuration.
-func (o Operations) apply(c *apiserver.Config) {
+// apply adds to a server's configuration; keys are kept in dir.
+func (o Operations) apply(ctx context.Context, c *apiserver.Config, dir string) (err error) {
 	c.Limits, c.Audit, c.Flags = o.Limits, o.Audit, o.Flags
+	c.Encryption, err = encryption.Open(ctx, encryption.Config{Dir: dir, File: o.EncryptionFile, Reload: o.EncryptionReload, Log: c.Log})
+	return err
 }

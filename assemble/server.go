@@ -113,7 +113,7 @@ func (s *server) build(ctx context.Context, listener net.Listener) error {
 	if err := s.store.Ready(ctx); err != nil {
 		return err
 	}
-	if err := s.buildAPI(listener); err != nil {
+	if err := s.buildAPI(ctx, listener); err != nil {
 		return err
 	}
 	if err := s.identity.WriteKubeconfig(s.config.Kubeconfig, s.url(), "system:admin", "system:masters"); err != nil {
@@ -164,7 +164,7 @@ func (s *server) servingNames() []string {
 	return append(names, c.TLSSANs...)
 }
 
-func (s *server) buildAPI(listener net.Listener) error {
+func (s *server) buildAPI(ctx context.Context, listener net.Listener) error {
 	c := s.config
 	var roles *rbac.Authorizer
 	var full authorizer.Authorizer
@@ -184,7 +184,9 @@ func (s *server) buildAPI(listener net.Listener) error {
 		Authentication: c.Authentication, ServiceAccounts: c.ServiceAccounts.Options,
 		Admission: c.Admission.make(plugins()), LastAdmission: c.Admission.make(lastPlugins()), NoAdmission: c.Admission.without(ownPlugins()), Log: c.Log,
 	}
-	c.Operations.apply(&config)
+	if err := c.Operations.apply(ctx, &config, c.Encryption); err != nil {
+		return err
+	}
 	s.api, err = apiserver.New(config)
 	return err
 }

@@ -17,6 +17,8 @@ type apiFlags struct {
 	fairness, profile bool
 	minRequestTimeout int
 	audit             *audit.Config
+	encryptionFile    string
+	encryptionReload  bool
 	all               *pflag.FlagSet // for /flagz
 }
 
@@ -36,6 +38,8 @@ func (f *apiFlags) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.limits.RefuseWhileEnding, "shutdown-send-retry-after", false, "answer 429 while requests under way finish, instead of not listening")
 	flags.DurationVar(&f.limits.ShutdownWatchGrace, "shutdown-watch-termination-grace-period", l.ShutdownWatchGrace, "time for watches to end when the API server ends")
 	flags.BoolVar(&f.profile, "profiling", true, "serve /debug/pprof to administrators")
+	flags.StringVar(&f.encryptionFile, "encryption-provider-config", "", "EncryptionConfiguration to use in place of the cluster's own key")
+	flags.BoolVar(&f.encryptionReload, "encryption-provider-config-automatic-reload", true, "read --encryption-provider-config anew when it has changed")
 	f.audit = audit.New()
 	f.audit.AddFlags(flags)
 }
@@ -63,7 +67,9 @@ func (f *apiFlags) operations(p *flagParser) assemble.Operations {
 	if err := f.audit.Validate(); err != nil {
 		p.wrong = append(p.wrong, err)
 	}
-	return assemble.Operations{Limits: l, Audit: f.audit, Flags: flagReader{f.all}}
+	return assemble.Operations{
+		Limits: l, Audit: f.audit, Flags: flagReader{f.all}, EncryptionFile: f.encryptionFile, EncryptionReload: f.encryptionReload,
+	}
 }
 
 // require remembers what is wrong unless good.

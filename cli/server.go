@@ -141,6 +141,7 @@ func serverPaths(env *environment) assemble.Paths {
 	return assemble.Paths{
 		Etcd:           filepath.Join(data, "etcd"),
 		PKI:            filepath.Join(data, "pki"),
+		Encryption:     filepath.Join(data, "encryption"),
 		Images:         env.imagesDir(),
 		Volumes:        filepath.Join(data, "pods"),
 		PodLogs:        env.podLogsDir(),

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"path"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/storage/etcd3"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 	"k8s.io/apiserver/pkg/storage/storagebackend/factory"
+	"k8s.io/apiserver/pkg/storage/value"
 	"k8s.io/apiserver/pkg/storage/value/encrypt/identity"
 	flowcontrol "k8s.io/apiserver/pkg/util/flowcontrol/request"
 	"k8s.io/client-go/tools/cache"
@@ -25,6 +27,8 @@ type Options struct {
 	Store *Store
 	// Codec encodes a resource's objects for storage.
 	Codec func(schema.GroupResource) runtime.Codec
+	// Transformers encrypt resources' values; nil keeps them as they are.
+	Transformers value.ResourceTransformers
 	// Tracker counts objects for the cost of requests.
 	Tracker flowcontrol.StorageObjectCountTracker
 	// Share makes in-process informers of these resources possible.
@@ -56,11 +60,16 @@ func (o Options) decorate(cfg *storagebackend.ConfigForResource, resourcePrefix 
 	newFunc, newListFunc func() runtime.Object, getAttrs storage.AttrFunc, trigger storage.IndexerFuncs, indexers *cache.Indexers,
 ) (storage.Interface, factory.DestroyFunc, error) {
 	versioner := storage.APIObjectVersioner{}
+	transformer := identity.NewEncryptCheckTransformer()
+	if o.Transformers != nil {
+		transformer = o.Transformers.TransformerForResource(cfg.GroupResource)
+	}
 	raw, err := etcd3.New(o.Store.client, o.Store.compactor, cfg.Codec, newFunc, newListFunc, cfg.Prefix, resourcePrefix, cfg.GroupResource,
-		identity.NewEncryptCheckTransformer(), cfg.LeaseManagerConfig, etcd3.NewDefaultDecoder(cfg.Codec, versioner), versioner)
+		transformer, cfg.LeaseManagerConfig, etcd3.NewDefaultDecoder(cfg.Codec, versioner), versioner)
 	if err != nil {
 		return nil, nil, err
 	}
+	o.Store.keep(path.Join("/", cfg.Prefix, resourcePrefix)+"/", transformer)
 	var source storage.Interface = raw
 	if o.Share {
 		source = o.Store.share(cfg.GroupResource, newFunc(), raw)

@@ -42,10 +42,11 @@ func roomForNew(dir, data string) error {
 	return room(dir, forNew())
 }
 
-// guarded is an etcd client's KV that refuses writes for which there is no room.
+// guarded is an etcd client's KV that refuses writes for which there is no room, and values that are refused.
 type guarded struct {
 	clientv3.KV
-	dir string
+	dir     string
+	refused *refused
 }
 
 func (g guarded) allow(ops ...clientv3.Op) error {
@@ -53,6 +54,9 @@ func (g guarded) allow(ops ...clientv3.Op) error {
 	for _, op := range ops {
 		switch {
 		case op.IsPut():
+			if err := g.refused.check(op.ValueBytes()); err != nil {
+				return err
+			}
 			need = max(need, keep())
 		case op.IsDelete():
 			need = max(need, keepDeleting())
@@ -71,7 +75,8 @@ func (g guarded) allow(ops ...clientv3.Op) error {
 
 // Put implements clientv3.KV.
 func (g guarded) Put(ctx context.Context, key, val string, opts ...clientv3.OpOption) (*clientv3.PutResponse, error) {
-	if err := room(g.dir, keep()); err != nil {
+	defer g.refused.writing()()
+	if err := g.allow(clientv3.OpPut(key, val)); err != nil {
 		return nil, err
 	}
 	return g.KV.Put(ctx, key, val, opts...)
@@ -87,6 +92,7 @@ func (g guarded) Delete(ctx context.Context, key string, opts ...clientv3.OpOpti
 
 // Do implements clientv3.KV.
 func (g guarded) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
+	defer g.refused.writing()()
 	if err := g.allow(op); err != nil {
 		return clientv3.OpResponse{}, err
 	}
@@ -125,6 +131,7 @@ func (t *guardedTxn) Else(ops ...clientv3.Op) clientv3.Txn {
 
 // Commit implements clientv3.Txn.
 func (t *guardedTxn) Commit() (*clientv3.TxnResponse, error) {
+	defer t.guard.refused.writing()()
 	if err := t.guard.allow(t.ops...); err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/etcd3"
 	"k8s.io/apiserver/pkg/storage/feature"
+	"k8s.io/apiserver/pkg/storage/value"
 	"k8s.io/utils/clock"
 )
 
@@ -45,9 +46,12 @@ type Store struct {
 	client    *kubernetes.Client
 	compactor compactor
 
-	mu     sync.Mutex
-	shared map[reflect.Type]*shared
-	caches []storage.Interface
+	refused *refused
+
+	mu       sync.Mutex
+	shared   map[reflect.Type]*shared
+	caches   []storage.Interface
+	prefixes map[string]value.Transformer // of resources' keys
 }
 
 // compactor drops old revisions and knows up to which one it has.
@@ -83,12 +87,15 @@ func New(c Config) (*Store, error) {
 	}
 	server.Start()
 	client := v3client.New(server)
-	client.KV = guarded{client.KV, c.Dir}
+	turnedDown := &refused{}
+	client.KV = guarded{client.KV, c.Dir, turnedDown}
 	s := &Store{
 		log: c.Log, lock: lock, fatal: fatal, server: server,
 		client:    &kubernetes.Client{Client: client},
 		compactor: etcd3.NewCompactor(client, compactEvery, clock.RealClock{}, nil),
+		refused:   turnedDown,
 		shared:    map[reflect.Type]*shared{},
+		prefixes:  map[string]value.Transformer{},
 	}
 	s.client.Kubernetes = s.client
 	return s, nil
