@@ -23,6 +23,7 @@ import (
 	"dhow/kinds/resourcequota"
 	"dhow/kinds/serviceaccount"
 	"dhow/kinds/servicecidr"
+	"dhow/kinds/storageversionmigration"
 )
 
 // controllers are all that run in the server. content lists and deletes objects of any kind.
@@ -54,5 +55,6 @@ func controllers(c ServerConfig, ca *identity.Authority, content metadata.Interf
 		issue.Cleaning(),
 		issue.PodCleaning(),
 		issue.Publishing(ca.PEM),
+		storageversionmigration.Controller(),
 	}
 }

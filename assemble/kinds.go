@@ -52,6 +52,7 @@ import (
 	"dhow/kinds/servicecidr"
 	"dhow/kinds/statefulset"
 	"dhow/kinds/storageclass"
+	"dhow/kinds/storageversionmigration"
 )
 
 // kinds are all that the API serves. client and shared are called when the server runs; guard is the hook of roles.
@@ -111,6 +112,7 @@ func kinds(c ServerConfig, id *identity.Identity, client func() kubernetes.Inter
 		resourcequota.Kind(),
 		runtimeclass.Kind(),
 		horizontalpodautoscaler.Kind(),
+		storageversionmigration.Kind(),
 	}
 	all = append(all, csi.Kinds()...)
 	all = append(all, rbac.Kinds(guard)...)
