@@ -55,12 +55,15 @@ func writeOne(path string, f file, group int) error {
 	if err := os.WriteFile(path, f.data, f.mode); err != nil {
 		return err
 	}
-	mode := f.mode
+	mode, owner := f.mode, -1
+	if f.owner != nil {
+		owner = int(*f.owner)
+	}
 	if group >= 0 {
-		if err := os.Chown(path, -1, group); err != nil {
-			return err
-		}
 		mode |= 0o040
+	}
+	if err := os.Chown(path, owner, group); err != nil {
+		return err
 	}
 	return os.Chmod(path, mode) // whatever the umask
 }

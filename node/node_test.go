@@ -530,23 +530,23 @@ func TestFilesChangeAllAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(map[string]file{"a": {[]byte("1"), 0o644}, "sub/b": {[]byte("1"), 0o600}})
+	write(map[string]file{"a": {data: []byte("1"), mode: 0o644}, "sub/b": {data: []byte("1"), mode: 0o600}})
 	first, err := os.Readlink(filepath.Join(dir, "..data"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(map[string]file{"a": {[]byte("1"), 0o644}, "sub/b": {[]byte("1"), 0o600}})
+	write(map[string]file{"a": {data: []byte("1"), mode: 0o644}, "sub/b": {data: []byte("1"), mode: 0o600}})
 	if again, _ := os.Readlink(filepath.Join(dir, "..data")); again != first {
 		t.Error("equal files were written again")
 	}
-	write(map[string]file{"a": {[]byte("2"), 0o644}})
+	write(map[string]file{"a": {data: []byte("2"), mode: 0o644}})
 	if data, err := os.ReadFile(filepath.Join(dir, "a")); err != nil || string(data) != "2" {
 		t.Errorf("a is %q, %v", data, err)
 	}
 	if _, err := os.Lstat(filepath.Join(dir, "sub")); !os.IsNotExist(err) {
 		t.Errorf("sub is still there: %v", err)
 	}
-	if err := writeAtomically(dir, map[string]file{"../out": {nil, 0o644}}, -1); err == nil {
+	if err := writeAtomically(dir, map[string]file{"../out": {mode: 0o644}}, -1); err == nil {
 		t.Error("a path out of the volume was taken")
 	}
 }

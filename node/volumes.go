@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -152,8 +153,9 @@ func hostPath(h *corev1.HostPathVolumeSource) error {
 
 // file is one entry of a volume made of API objects.
 type file struct {
-	data []byte
-	mode fs.FileMode
+	data  []byte
+	mode  fs.FileMode
+	owner *int64 // root if nil
 }
 
 func (n *Node) volumeFiles(ctx context.Context, pod *corev1.Pod, v *corev1.Volume, ips []string) (map[string]file, error) {
@@ -221,7 +223,7 @@ func (n *Node) secretFiles(files map[string]file, pod *corev1.Pod, name string, 
 func choose(files map[string]file, data map[string][]byte, items []corev1.KeyToPath, mode *int32, optional *bool, kind string) error {
 	if len(items) == 0 {
 		for key, value := range data {
-			files[key] = file{value, modeOf(nil, mode)}
+			files[key] = file{data: value, mode: modeOf(nil, mode)}
 		}
 		return nil
 	}
@@ -233,7 +235,7 @@ func choose(files map[string]file, data map[string][]byte, items []corev1.KeyToP
 			}
 			return fmt.Errorf("%s references non-existent config key: %s", kind, item.Key)
 		}
-		files[filepath.Clean(item.Path)] = file{value, modeOf(item.Mode, mode)}
+		files[filepath.Clean(item.Path)] = file{data: value, mode: modeOf(item.Mode, mode)}
 	}
 	return nil
 }
@@ -259,7 +261,7 @@ func (n *Node) downwardFiles(files map[string]file, pod *corev1.Pod, items []cor
 		if err != nil {
 			return err
 		}
-		files[filepath.Clean(item.Path)] = file{[]byte(value), modeOf(item.Mode, mode)}
+		files[filepath.Clean(item.Path)] = file{data: []byte(value), mode: modeOf(item.Mode, mode)}
 	}
 	return nil
 }
@@ -291,16 +293,31 @@ func (n *Node) tokenFile(ctx context.Context, files map[string]file, pod *corev1
 	if err != nil {
 		return err
 	}
-	m := modeOf(nil, mode)
-	if fsGroup(pod) < 0 && runsAsOther(pod) {
-		m |= 0o044 // the one who runs is not root, and no group is set that could read it
+	f := file{data: []byte(text), mode: modeOf(nil, mode), owner: onlyUser(pod)}
+	if f.owner != nil || fsGroup(pod) >= 0 {
+		f.mode = 0o600 // readable to the one who runs, and to the group when the volume gets it
 	}
-	files[filepath.Clean(p.Path)] = file{[]byte(text), m}
+	files[filepath.Clean(p.Path)] = f
 	return nil
 }
 
-func runsAsOther(pod *corev1.Pod) bool {
-	return pod.Spec.SecurityContext != nil && pod.Spec.SecurityContext.RunAsUser != nil && *pod.Spec.SecurityContext.RunAsUser != 0
+// onlyUser is the user that all containers run as, where the pod says so; nil otherwise.
+func onlyUser(pod *corev1.Pod) *int64 {
+	var common, only *int64
+	if s := pod.Spec.SecurityContext; s != nil {
+		common = s.RunAsUser
+	}
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		user := common
+		if s := c.SecurityContext; s != nil && s.RunAsUser != nil {
+			user = s.RunAsUser
+		}
+		if user == nil || only != nil && *only != *user {
+			return nil
+		}
+		only = user
+	}
+	return only
 }
 
 // tearDownVolumes unmounts and removes what the pod had.
