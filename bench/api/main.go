@@ -43,7 +43,7 @@ func main() {
 	flag.IntVar(&s.morePods, "more-pods", 0, "with how many pods memory is measured at the end (50000 in full)")
 	flag.IntVar(&s.crds, "crds", 100, "how many CRDs of ten objects each are made (1000 in full)")
 	flag.IntVar(&s.updates, "updates", 100, "how many updates watchers are told of")
-	only := flag.String("only", "", "measure only what begins with one of these words, separated by commas: Start, Memory, ConfigMap, Pod, List, Server, Watch")
+	only := flag.String("only", "", "measure only what begins with one of these words, separated by commas: Start, Memory, ConfigMap, Pod, List, Server, Watch, CRDs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
