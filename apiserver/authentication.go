@@ -10,9 +10,6 @@ import (
 	"dhow/apiserver/token"
 )
 
-// openPaths are what anybody may ask, also where nobody may be anonymous otherwise by roles.
-var openPaths = []string{"/healthz", "/livez", "/readyz", "/version"}
-
 // authentication finds out who asks: this process itself, or whom the administrator's choices let in.
 func (s *Server) authentication(c *genericapiserver.Config) error {
 	accounts := s.config.ServiceAccounts.Complete()
@@ -23,8 +20,12 @@ func (s *Server) authentication(c *genericapiserver.Config) error {
 	if err != nil {
 		return err
 	}
+	options := s.config.Authentication
+	if s.authz.AllowsAll() && options.Anonymous == nil {
+		options.Anonymous = new(bool) // else strangers could do everything
+	}
 	s.authn, err = authn.New(authn.Config{
-		Options: s.config.Authentication, ClusterCA: s.config.Identity.CA.PEM, FrontProxyCA: s.config.Identity.FrontProxyCA.PEM,
+		Options: options, ClusterCA: s.config.Identity.CA.PEM, FrontProxyCA: s.config.Identity.FrontProxyCA.PEM,
 		First: []authenticator.Request{inProcess{}}, More: s.config.Authenticators,
 		Tokens: token.NewAuthenticator(token.Config{
 			Keys: s.config.Identity.ServiceAccountKeys, Options: accounts, Informers: s.informers, Client: client,

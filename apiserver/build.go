@@ -122,8 +122,7 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	if err := s.config.Audit.Apply(c, s.config.Log); err != nil {
 		return nil, err
 	}
-	var err error
-	if c.Authorization.Authorizer, err = s.authorizer(); err != nil {
+	if err := s.authorization(c); err != nil {
 		return nil, err
 	}
 	if err := s.authentication(c); err != nil {

@@ -22,6 +22,7 @@ import (
 	"dhow/apiserver/aggregation"
 	"dhow/apiserver/audit"
 	"dhow/apiserver/authn"
+	"dhow/apiserver/authz"
 	"dhow/apiserver/customresources"
 	"dhow/apiserver/encryption"
 	"dhow/apiserver/groups"
@@ -46,8 +47,11 @@ type Config struct {
 	// default/kubernetes, whose own address is ServiceIP.
 	Advertise netip.AddrPort
 	ServiceIP netip.Addr
-	// Authorizer decides what members of system:masters are not asked about. Nil refuses everything else.
-	Authorizer func(informers.SharedInformerFactory) (authorizer.Authorizer, error)
+	// Authorizer decides by roles (RBAC) what members of system:masters are not asked about, and NodeAuthorizer what
+	// nodes may do. Authorization is what the administrator has chosen of them and of others; without any, everything
+	// is refused.
+	Authorizer, NodeAuthorizer func(informers.SharedInformerFactory) (authorizer.Authorizer, error)
+	Authorization              authz.Options
 	// Admission makes the plug-ins, in the order they run. Behind them run the webhooks and policies that users add,
 	// and then those that LastAdmission makes: quota. A plug-in that is an initializer.WantsAuthorizer is given the
 	// server's.
@@ -80,6 +84,7 @@ type Server struct {
 	transport *transport
 	informers *store.Factory
 	authn     *authn.Authentication
+	authz     *authz.Authorization
 	reviews   review.Config
 	groups    *groups.List
 	custom    *customresources.Server
@@ -138,6 +143,7 @@ func (s *Server) Run(ctx context.Context) error {
 	besides, stop := context.WithCancel(ctx)
 	defer stop()
 	others.Go(func() { s.authn.Run(besides) })
+	others.Go(func() { s.authz.Run(besides) })
 	others.Go(func() { s.followKeys(besides) })
 	others.Go(func() { s.followTrust(besides) })
 	others.Go(func() { s.custom.Run(besides) })

@@ -1,14 +1,22 @@
 package assemble
 
 import (
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/client-go/informers"
+
 	"dhow/apiserver/authn"
+	"dhow/apiserver/authz"
+	"dhow/apiserver/authz/nodes"
 	"dhow/apiserver/token"
+	"dhow/kinds/rbac"
 )
 
 // Access is what the administrator chooses of who may come in.
 type Access struct {
 	// Authentication is how clients say who they are.
 	Authentication authn.Options
+	// Authorization is who decides what they may do.
+	Authorization authz.Options
 	// ServiceAccounts are how tokens of service accounts are made and believed.
 	ServiceAccounts ServiceAccounts
 }
@@ -27,4 +35,9 @@ func (s *server) openAccess() (err error) {
 	c := s.config.ServiceAccounts
 	s.identity.ServiceAccountKeys, err = s.identity.ServiceAccountKeys.WithFiles(c.SigningKeyFile, c.KeyFiles)
 	return err
+}
+
+// nodeAuthorizer allows each node its own.
+func nodeAuthorizer(f informers.SharedInformerFactory) (authorizer.Authorizer, error) {
+	return nodes.New(f, rbac.NodeAllows())
 }

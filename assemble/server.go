@@ -167,8 +167,9 @@ func (s *server) servingNames() []string {
 func (s *server) buildAPI(ctx context.Context, listener net.Listener) error {
 	c := s.config
 	var roles *rbac.Authorizer
-	var full authorizer.Authorizer
-	guard := func(store *genericregistry.Store) { roles.Guard(store, full) }
+	guard := func(store *genericregistry.Store) {
+		roles.Guard(store, func() authorizer.Authorizer { return s.api.Authorizer() })
+	}
 	shared := func() informers.SharedInformerFactory { return s.api.Informers() }
 	all, err := kinds(c, s.identity, s.admin, shared, guard)
 	if err != nil {
@@ -181,6 +182,7 @@ func (s *server) buildAPI(ctx context.Context, listener net.Listener) error {
 			roles, err = rbac.NewAuthorizer(f)
 			return roles, err
 		},
+		NodeAuthorizer: nodeAuthorizer, Authorization: c.Authorization,
 		Authentication: c.Authentication, ServiceAccounts: c.ServiceAccounts.Options,
 		Admission: c.Admission.make(plugins()), LastAdmission: c.Admission.make(lastPlugins()), NoAdmission: c.Admission.without(ownPlugins()), Log: c.Log,
 	}

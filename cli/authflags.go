@@ -13,6 +13,7 @@ type accessFlags struct {
 	assemble.Access
 	anonymous, bootstrap, extend bool
 	webhookTTL                   time.Duration
+	allowedTTL, refusedTTL       time.Duration
 }
 
 func (f *accessFlags) register(flags *pflag.FlagSet) {
@@ -34,6 +35,14 @@ func (f *accessFlags) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&r.GroupHeaders, "requestheader-group-headers", nil, "headers with the user's groups (default: X-Remote-Group)")
 	flags.StringSliceVar(&r.ExtraPrefixes, "requestheader-extra-headers-prefix", nil, "prefixes of headers with more of the user (default: X-Remote-Extra-)")
 
+	z := &f.Authorization
+	flags.StringSliceVar(&z.Modes, "authorization-mode", nil, "authorizers in the order they are asked: Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny (default: Node,RBAC)")
+	flags.StringVar(&z.ConfigFile, "authorization-config", "", "AuthorizationConfiguration in place of the modes; followed")
+	flags.StringVar(&z.Webhook.ConfigFile, "authorization-webhook-config-file", "", "kubeconfig of the service that the mode Webhook asks")
+	flags.StringVar(&z.Webhook.Version, "authorization-webhook-version", "", "version of the SubjectAccessReview that it is sent (default: v1beta1)")
+	flags.DurationVar(&f.allowedTTL, "authorization-webhook-cache-authorized-ttl", 5*time.Minute, "how long it is believed that something is allowed")
+	flags.DurationVar(&f.refusedTTL, "authorization-webhook-cache-unauthorized-ttl", 30*time.Second, "how long it is believed that something is not")
+
 	flags.StringArrayVar(&s.Issuers, "service-account-issuer", nil, "issuer of service accounts' tokens; given again, further ones are believed (default: https://kubernetes.default.svc.cluster.local)")
 	flags.StringSliceVar(&s.Audiences, "api-audiences", nil, "audiences of tokens for the API server (default: the issuers)")
 	flags.StringVar(&s.JWKSURI, "service-account-jwks-uri", "", "where others find the keys of service accounts' tokens (default: at this server)")
@@ -52,5 +61,11 @@ func (f *accessFlags) access(flags *pflag.FlagSet) assemble.Access {
 	a.Authentication.NoBootstrapTokens = !f.bootstrap
 	a.Authentication.Webhook.CacheTTL = &f.webhookTTL
 	a.ServiceAccounts.NoExtension = !f.extend
+	if flags.Changed("authorization-webhook-cache-authorized-ttl") {
+		a.Authorization.Webhook.AllowedTTL = &f.allowedTTL
+	}
+	if flags.Changed("authorization-webhook-cache-unauthorized-ttl") {
+		a.Authorization.Webhook.RefusedTTL = &f.refusedTTL
+	}
 	return a
 }

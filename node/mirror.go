@@ -64,7 +64,7 @@ func (w *worker) deleteMirror(ctx context.Context, mirror *corev1.Pod) error {
 func (w *worker) endMirror(ctx context.Context, pod *corev1.Pod) error {
 	mirror, err := w.node.config.Client.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
 	switch {
-	case apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err): // a node is told of its own pods only
 	case err != nil:
 		return err
 	case mirror.Annotations[corev1.MirrorPodAnnotationKey] == string(w.uid):

@@ -60,7 +60,7 @@ func (w *worker) write(ctx context.Context, pod *corev1.Pod, status *corev1.PodS
 // latest is the pod as the API has it now. Another pod of its name is as good as none.
 func (w *worker) latest(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error) {
 	now, err := w.node.config.Client.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
-	if err == nil && now.UID != pod.UID {
+	if apierrors.IsForbidden(err) || err == nil && now.UID != pod.UID { // a node is told of its own pods only
 		return nil, apierrors.NewNotFound(corev1.Resource("pods"), pod.Name)
 	}
 	return now, err

@@ -1,6 +1,11 @@
 package rbac
 
-import rbacv1 "k8s.io/api/rbac/v1"
+import (
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+)
 
 // componentRoles are for the parts of a cluster, ours and those that people install.
 func componentRoles() []*rbacv1.ClusterRole {
@@ -91,6 +96,14 @@ func nodeRules() []rbacv1.PolicyRule {
 		on("get", "core", "serviceaccounts"),
 		on(read, "certificates.k8s.io", "clustertrustbundles"),
 		on(read+" create", "certificates.k8s.io", "podcertificaterequests"),
+	}
+}
+
+// NodeAllows is what all nodes may do alike; the node authorizer asks it about what is not a node's own.
+func NodeAllows() func(authorizer.Attributes) bool {
+	rules := nodeRules()
+	return func(request authorizer.Attributes) bool {
+		return slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool { return allows(&r, request) })
 	}
 }
 

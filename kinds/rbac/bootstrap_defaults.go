@@ -13,7 +13,7 @@ import (
 const CoreDNSUser = "system:coredns"
 
 // Defaults are the roles and bindings of every cluster: upstream's of v1.36 and dhow's own system:coredns. What a
-// node may do comes by a binding of system:node to the group system:nodes.
+// node may do is the node authorizer's to say.
 func Defaults() []runtime.Object {
 	var all []runtime.Object
 	for _, r := range append(userRoles(), componentRoles()...) {
@@ -102,7 +102,7 @@ func clusterBindings() []*rbacv1.ClusterRoleBinding {
 		bound("system:discovery", everybody),
 		bound("system:basic-user", everybody),
 		bound("system:public-info-viewer", everybody, group(user.AllUnauthenticated)),
-		bound("system:node", group(user.NodesGroup)),
+		bound("system:node"), // to nobody: the node authorizer allows each node its own
 		bound("system:node-proxier", username(user.KubeProxy)),
 		bound("system:kube-controller-manager", username(user.KubeControllerManager)),
 		bound("system:kube-dns", account("kube-dns")),
@@ -120,6 +120,7 @@ func namespacedDefaults() []runtime.Object {
 		authReader     = "extension-apiserver-authentication-reader"
 		lockManager    = "system::leader-locking-kube-controller-manager"
 		lockScheduler  = "system::leader-locking-kube-scheduler"
+		cloud          = "system:controller:cloud-provider"
 		signer         = "system:controller:bootstrap-signer"
 		cleaner        = "system:controller:token-cleaner"
 	)
@@ -128,6 +129,7 @@ func namespacedDefaults() []runtime.Object {
 		role(system, authReader, on(read, "core", "configmaps", "extension-apiserver-authentication")),
 		role(system, signer, on(read, "core", "secrets")),
 		role(system, cleaner, on(read+" delete", "core", "secrets"), events()),
+		role(system, cloud, on(read+" create", "core", "configmaps")),
 		role(system, lockManager, lock),
 		role(system, lockScheduler, lock),
 		role(public, signer, on(read, "core", "configmaps"), on("update", "core", "configmaps", "cluster-info"), events()),
@@ -143,6 +145,7 @@ func namespacedDefaults() []runtime.Object {
 		boundIn(system, lockScheduler, lockScheduler, username(user.KubeScheduler), account("kube-scheduler")),
 		boundIn(system, signer, signer, account("bootstrap-signer")),
 		boundIn(system, cleaner, cleaner, account("token-cleaner")),
+		boundIn(system, cloud, cloud, account("cloud-provider")),
 		boundIn(public, signer, signer, account("bootstrap-signer")),
 		boundIn(system, CoreDNSUser, CoreDNSUser, username(CoreDNSUser)),
 	}

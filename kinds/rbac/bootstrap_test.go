@@ -89,7 +89,7 @@ func TestDefaultsLetPartsDoTheirWork(t *testing.T) {
 		sub    string
 		want   authorizer.Decision
 	}{
-		{"system:node:a", []string{user.NodesGroup}, "patch", "", "pods", "status", authorizer.DecisionAllow},
+		{"system:node:a", []string{user.NodesGroup}, "patch", "", "pods", "status", authorizer.DecisionNoOpinion}, // the node authorizer's to allow
 		{"system:node:a", []string{user.NodesGroup}, "delete", "", "nodes", "", authorizer.DecisionNoOpinion},
 		{"system:kube-scheduler", everybody, "create", "", "pods", "binding", authorizer.DecisionAllow},
 		{"system:kube-proxy", everybody, "watch", "discovery.k8s.io", "endpointslices", "", authorizer.DecisionAllow},

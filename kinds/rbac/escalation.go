@@ -21,12 +21,12 @@ import (
 
 // Guard makes the store of one of the four kinds refuse to give away what the writer does not have, unless the
 // writer may "escalate" the role or "bind" it. It is the kinds' Hook. full is the server's whole authorizer, which
-// is asked for those two verbs; this one when nil.
-func (a *Authorizer) Guard(store *genericregistry.Store, full authorizer.Authorizer) {
+// is asked for those two verbs when the server runs; this one when nil.
+func (a *Authorizer) Guard(store *genericregistry.Store, full func() authorizer.Authorizer) {
 	if full == nil {
-		full = a
+		full = func() authorizer.Authorizer { return a }
 	}
-	check := func(ctx context.Context, obj, old runtime.Object) error { return a.check(ctx, full, store, obj, old) }
+	check := func(ctx context.Context, obj, old runtime.Object) error { return a.check(ctx, full(), store, obj, old) }
 	store.BeginCreate = func(ctx context.Context, obj runtime.Object, _ *metav1.CreateOptions) (genericregistry.FinishFunc, error) {
 		return finished, check(ctx, obj, nil)
 	}
