@@ -24,7 +24,7 @@ func (s *server) buildControl() error {
 	if err != nil {
 		return err
 	}
-	all := controllers(s.config, s.identity.CA, content)
+	all := controllers(s.config, s.identity, content)
 	own, err := controller.Roles(append(all, garbage.Access()))
 	if err != nil {
 		return err

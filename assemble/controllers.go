@@ -3,6 +3,7 @@ package assemble
 import (
 	"k8s.io/client-go/metadata"
 
+	"dhow/apiserver/token"
 	"dhow/controller"
 	"dhow/identity"
 	"dhow/kinds/admissionregistration"
@@ -21,19 +22,23 @@ import (
 	"dhow/kinds/replicaset"
 	"dhow/kinds/replicationcontroller"
 	"dhow/kinds/resourcequota"
+	"dhow/kinds/secret"
 	"dhow/kinds/serviceaccount"
 	"dhow/kinds/servicecidr"
 	"dhow/kinds/storageversionmigration"
 )
 
 // controllers are all that run in the server. content lists and deletes objects of any kind.
-func controllers(c ServerConfig, ca *identity.Authority, content metadata.Interface) []controller.Controller {
+func controllers(c ServerConfig, id *identity.Identity, content metadata.Interface) []controller.Controller {
+	ca := id.CA
 	return []controller.Controller{
 		namespace.Controller(content),
 		node.IPAM(c.ClusterCIDRs),
 		node.Lifecycle(),
 		node.TaintEviction(),
 		serviceaccount.Controller(),
+		serviceaccount.TokenSecrets(token.NewMaker(id.ServiceAccountKeys, c.ServiceAccounts.Options), ca.PEM),
+		secret.TokenCleaner(),
 		configmap.RootCA(ca.PEM),
 		rbac.AggregationController(),
 		replicaset.Controller(),

@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "write the page anew")
 const graphPage = "../docs/controllers.md"
 
 func TestTheGraphOfControllersIsDrawn(t *testing.T) {
-	graph, err := controller.Graph(controllers(ServerConfig{}, &identity.Authority{}, nil))
+	graph, err := controller.Graph(controllers(ServerConfig{}, &identity.Identity{CA: &identity.Authority{}}, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ Start with 'dhow server', then 'dhow kubectl get nodes'. 'dhow demo' shows all o
 			root.AddCommand(c)
 		}
 	}
-	add("cluster", newServerCommand(env), newKubectlCommand(env), newResetCommand(env), newSecretsEncryptCommand(env), newVersionCommand(env), newDemoCommand(env))
+	add("cluster", newServerCommand(env), newKubectlCommand(env), newTokenCommand(env), newKeysCommand(env), newResetCommand(env), newSecretsEncryptCommand(env), newVersionCommand(env), newDemoCommand(env))
 	add("containers", newPsCommand(env), newLogsCommand(env), newExecCommand(env))
 	add("images", newPullCommand(env), newImagesCommand(env), newLoadCommand(env), newTagCommand(env), newRmiCommand(env))
 	return root
