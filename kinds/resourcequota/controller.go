@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -25,7 +26,7 @@ import (
 	"dhow/controller"
 )
 
-// watched are the resources whose objects' end is noticed at once. Others are counted by the next Resync.
+// watched are the resources whose objects' end is noticed at once. Others are asked for again and again.
 var watched = []struct {
 	object   runtime.Object
 	resource schema.GroupVersionResource
@@ -51,15 +52,21 @@ var watched = []struct {
 // Controller counts what namespaces with quotas use. Admission counts upwards by itself; this one counts again when
 // a quota changes, when objects go or shrink, and every minute.
 func Controller() controller.Controller {
+	charges := newRecent()
 	c := controller.Controller{
-		Name:  "resourcequota-controller",
-		Reads: []controller.Read{{Object: &corev1.ResourceQuota{}, Keys: changedQuota}},
+		Name: "resourcequota-controller",
+		Reads: []controller.Read{{Object: &corev1.ResourceQuota{}, Keys: func(env controller.Env, obj, old runtime.Object) []types.NamespacedName {
+			if q, ok := obj.(*corev1.ResourceQuota); ok {
+				charges.note(q, env.Now())
+			}
+			return changedQuota(env, obj, old)
+		}}},
 		Writes: []controller.Write{
 			{Group: "", Resources: []string{"resourcequotas/status"}, Verbs: []string{"update"}},
 			{Group: "*", Resources: []string{"*"}, Verbs: []string{"list"}}, // count/<anything>
 		},
 		Resync: time.Minute,
-		New:    func(env controller.Env) controller.Reconciler { return &reconciler{env} },
+		New:    func(env controller.Env) controller.Reconciler { return &reconciler{env: env, charges: charges} },
 	}
 	for _, w := range watched {
 		c.Reads = append(c.Reads, controller.Read{Object: w.object, Keys: released(w.resource)})
@@ -134,38 +141,62 @@ func exists(env controller.Env, resource schema.GroupVersionResource, m metav1.O
 	return err == nil && same.GetUID() == m.GetUID()
 }
 
-type reconciler struct{ env controller.Env }
+type reconciler struct {
+	env     controller.Env
+	charges *recent
+	roots   sync.Map // of a group, the path of its preferred version
+}
+
+// pollEvery is how often objects are counted that no informer of this process tells of, where a quota bounds some.
+const pollEvery = 2 * time.Second
 
 // Reconcile writes what the namespace of a quota uses into its status.
 func (r *reconciler) Reconcile(ctx context.Context, key types.NamespacedName) (controller.Result, error) {
 	q, err := r.env.Informers.Core().V1().ResourceQuotas().Lister().ResourceQuotas(key.Namespace).Get(key.Name)
 	if apierrors.IsNotFound(err) {
+		r.charges.forget(key)
 		return controller.Result{}, nil
 	}
 	if err != nil {
 		return controller.Result{}, err
 	}
-	registry, failed := r.registry(ctx, q)
+	now := r.env.Now()
+	r.charges.note(q, now)
+	charged, less := r.charges.charged(key, now)
+	registry, polled, failed := r.registry(ctx, q)
 	used, err := quota.CalculateUsage(q.Namespace, q.Spec.Scopes, q.Spec.Hard, registry, q.Spec.ScopeSelector)
 	if err != nil {
 		failed = err
 	}
-	if status, changed := plan(q, used); changed {
-		now := q.DeepCopy()
-		now.Status = status
-		_, err := r.env.Client.CoreV1().ResourceQuotas(q.Namespace).UpdateStatus(ctx, now, metav1.UpdateOptions{})
+	result := controller.Result{After: less}
+	if polled && (less == 0 || less > pollEvery) {
+		result.After = pollEvery
+	}
+	if status, changed := plan(q, used, charged); changed {
+		next := q.DeepCopy()
+		next.Status = status
+		_, err := r.env.Client.CoreV1().ResourceQuotas(q.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return controller.Result{}, fmt.Errorf("status of quota %s: %w", key, err)
 		}
 	}
-	return controller.Result{}, failed
+	return result, failed
 }
 
-// plan is the status that a quota should have, and whether it has another. What could not be counted stays.
-func plan(q *corev1.ResourceQuota, counted corev1.ResourceList) (corev1.ResourceQuotaStatus, bool) {
+// plan is the status that a quota should have, and whether it has another. What could not be counted stays. What was
+// charged lately may not be among what was counted: use falls at most to both together.
+func plan(q *corev1.ResourceQuota, counted, charged corev1.ResourceList) (corev1.ResourceQuotaStatus, bool) {
 	used := quota.Add(corev1.ResourceList{}, q.Status.Used)
 	for name, amount := range counted {
-		used[name] = amount
+		before, known := used[name]
+		atMost := amount.DeepCopy()
+		atMost.Add(charged[name])
+		switch {
+		case !known || amount.Cmp(before) >= 0:
+			used[name] = amount
+		case atMost.Cmp(before) < 0:
+			used[name] = atMost
+		}
 	}
 	status := corev1.ResourceQuotaStatus{
 		Hard: quota.Add(corev1.ResourceList{}, q.Spec.Hard),

@@ -16,8 +16,9 @@ import (
 	"k8s.io/apiserver/pkg/quota/v1/generic"
 )
 
-// registry has what measures the resources that a quota bounds. Those that nobody serves are left out.
-func (r *reconciler) registry(ctx context.Context, q *corev1.ResourceQuota) (quota.Registry, error) {
+// registry has what measures the resources that a quota bounds. Those that nobody serves are left out. polled says
+// whether there are some whose objects were asked for.
+func (r *reconciler) registry(ctx context.Context, q *corev1.ResourceQuota) (measures quota.Registry, polled bool, failed error) {
 	all := generic.NewRegistry(nil)
 	known := map[schema.GroupResource]schema.GroupVersionResource{
 		corev1.Resource("resourcequotas"): corev1.SchemeGroupVersion.WithResource("resourcequotas"),
@@ -29,7 +30,6 @@ func (r *reconciler) registry(ctx context.Context, q *corev1.ResourceQuota) (quo
 	for gr := range known {
 		all.Add(evaluator(gr, clock(r.env.Now), cached))
 	}
-	var failed error
 	for name := range q.Spec.Hard {
 		gr, isCount := counted(name)
 		if _, has := known[gr]; has || !isCount || ignored(gr) {
@@ -43,9 +43,10 @@ func (r *reconciler) registry(ctx context.Context, q *corev1.ResourceQuota) (quo
 		default:
 			here := func(string) ([]runtime.Object, error) { return objects, nil }
 			all.Add(generic.NewObjectCountEvaluator(gr, here, ""))
+			polled = true
 		}
 	}
-	return all, failed
+	return all, polled, failed
 }
 
 // cached lists what this process's informers know.
@@ -69,8 +70,10 @@ func (r *reconciler) listed(ctx context.Context, gr schema.GroupResource, namesp
 		return nil, err
 	}
 	data, err := r.env.Client.Discovery().RESTClient().Get().
-		AbsPath(root, "namespaces", namespace, gr.Resource).SetHeader("Accept", metadataOnly).DoRaw(ctx)
+		AbsPath(root, "namespaces", namespace, gr.Resource).
+		Param("resourceVersion", "0").SetHeader("Accept", metadataOnly).DoRaw(ctx) // from the server's cache
 	if err != nil {
+		r.roots.Delete(gr.Group) // perhaps another version is served now
 		return nil, err
 	}
 	var list metav1.PartialObjectMetadataList
@@ -89,13 +92,18 @@ func (r *reconciler) root(gr schema.GroupResource) (string, error) {
 	if gr.Group == "" {
 		return "/api/v1", nil
 	}
+	if known, ok := r.roots.Load(gr.Group); ok {
+		return known.(string), nil
+	}
 	groups, err := r.env.Client.Discovery().ServerGroups()
 	if err != nil {
 		return "", err
 	}
 	for _, g := range groups.Groups {
 		if g.Name == gr.Group {
-			return path.Join("/apis", g.PreferredVersion.GroupVersion), nil
+			root := path.Join("/apis", g.PreferredVersion.GroupVersion)
+			r.roots.Store(gr.Group, root)
+			return root, nil
 		}
 	}
 	return "", apierrors.NewNotFound(gr, "")
