@@ -3,8 +3,10 @@ package apiserver
 import (
 	"context"
 	"reflect"
+	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -96,6 +98,7 @@ func part(o Object, index []int) reflect.Value { return reflect.ValueOf(o).Elem(
 func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
 	o := obj.(Object)
 	errs := apivalidation.ValidateObjectMetaAccessor(o, s.NamespaceScoped(), s.validateName, field.NewPath("metadata"))
+	errs = append(errs, validateFinalizers(o)...)
 	if f := s.kind.rules.Validate; f != nil {
 		errs = append(errs, f(ctx, o)...)
 	}
@@ -105,8 +108,23 @@ func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorL
 func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
 	o, before := obj.(Object), old.(Object)
 	errs := apivalidation.ValidateObjectMetaAccessorUpdate(o, before, field.NewPath("metadata"))
+	errs = append(errs, validateFinalizers(o)...)
 	if f := s.kind.rules.ValidateUpdate; f != nil {
 		errs = append(errs, f(ctx, o, before)...)
+	}
+	return errs
+}
+
+// standardFinalizers may be named without a domain.
+var standardFinalizers = []string{string(corev1.FinalizerKubernetes), metav1.FinalizerOrphanDependents, metav1.FinalizerDeleteDependents}
+
+// validateFinalizers requires that whoever holds up a deletion can be told by the domain in the finalizer's name.
+func validateFinalizers(o Object) (errs field.ErrorList) {
+	for i, name := range o.GetFinalizers() {
+		if !strings.Contains(name, "/") && !slices.Contains(standardFinalizers, name) {
+			errs = append(errs, field.Invalid(field.NewPath("metadata", "finalizers").Index(i), name,
+				"name is neither a standard finalizer name nor is it fully qualified"))
+		}
 	}
 	return errs
 }

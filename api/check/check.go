@@ -111,6 +111,16 @@ func Known[T ~string](l *List, path *field.Path, value T, all ...T) {
 	l.Add(field.NotSupported(path, value, sorted))
 }
 
+// Listed is OneOf for values that upstream lists in an order of its own.
+func Listed[T ~string](l *List, path *field.Path, value T, all ...T) {
+	switch {
+	case value == "":
+		l.Required(path, "")
+	case !slices.Contains(all, value):
+		l.Add(field.NotSupported(path, value, all))
+	}
+}
+
 // KnownPtr is Known for an optional value.
 func KnownPtr[T ~string](l *List, path *field.Path, value *T, all ...T) {
 	if value != nil {

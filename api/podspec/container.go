@@ -140,7 +140,7 @@ func (c *checker) container(at *field.Path, ctr *corev1.Container) {
 		c.Label(at.Child("name"), ctr.Name)
 	}
 	c.NonEmpty(at.Child("image"), ctr.Image)
-	check.OneOf(&c.List, at.Child("terminationMessagePolicy"), ctr.TerminationMessagePolicy,
+	check.Listed(&c.List, at.Child("terminationMessagePolicy"), ctr.TerminationMessagePolicy,
 		corev1.TerminationMessageReadFile, corev1.TerminationMessageFallbackToLogsOnError)
 	c.ports(at.Child("ports"), ctr.Ports)
 	c.env(at.Child("env"), ctr.Env)

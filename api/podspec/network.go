@@ -15,7 +15,7 @@ import (
 func (c *checker) network(at *field.Path) {
 	s := c.spec
 	c.hostPorts(at.Child("containers"))
-	check.OneOf(&c.List, at.Child("dnsPolicy"), s.DNSPolicy,
+	check.Listed(&c.List, at.Child("dnsPolicy"), s.DNSPolicy,
 		corev1.DNSClusterFirstWithHostNet, corev1.DNSClusterFirst, corev1.DNSDefault, corev1.DNSNone)
 	c.dnsConfig(at.Child("dnsConfig"))
 	c.hostnameOverride(at.Child("hostnameOverride"))

@@ -1,6 +1,8 @@
 package podspec
 
 import (
+	"slices"
+
 	"strconv"
 	"strings"
 
@@ -21,7 +23,7 @@ func (c *checker) scheduling(at *field.Path) {
 	c.spread(at.Child("topologySpreadConstraints"))
 	c.Add(ValidateTolerations(s.Tolerations, at.Child("tolerations"))...)
 	if s.PreemptionPolicy != nil {
-		check.OneOf(&c.List, at.Child("preemptionPolicy"), *s.PreemptionPolicy, corev1.PreemptLowerPriority, corev1.PreemptNever)
+		check.Listed(&c.List, at.Child("preemptionPolicy"), *s.PreemptionPolicy, corev1.PreemptLowerPriority, corev1.PreemptNever)
 	}
 }
 
@@ -81,5 +83,8 @@ func tolerationOperator(l *check.List, at *field.Path, t *corev1.Toleration) {
 
 // CheckTaintEffect requires one of the three effects.
 func CheckTaintEffect(l *check.List, at *field.Path, effect corev1.TaintEffect) {
-	check.Known(l, at, effect, corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute)
+	known := []corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute}
+	if !slices.Contains(known, effect) {
+		l.Add(field.NotSupported(at, effect, known))
+	}
 }

@@ -62,7 +62,7 @@ func (c *checker) lifetime(at *field.Path) {
 	if s.TerminationGracePeriodSeconds == nil {
 		c.Required(at.Child("terminationGracePeriodSeconds"), "")
 	}
-	check.OneOf(&c.List, at.Child("restartPolicy"), s.RestartPolicy,
+	check.Listed(&c.List, at.Child("restartPolicy"), s.RestartPolicy,
 		corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)
 	if s.ActiveDeadlineSeconds != nil {
 		if v := *s.ActiveDeadlineSeconds; v < 1 || v > math.MaxInt32 {

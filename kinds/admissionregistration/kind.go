@@ -40,8 +40,9 @@ func names(kind, resource string) apiserver.Names {
 func validatingWebhooks() apiserver.Rules[*admissionv1.ValidatingWebhookConfiguration] {
 	type kind = *admissionv1.ValidatingWebhookConfiguration
 	return apiserver.Rules[kind]{
-		Default:          defaultValidatingWebhooks,
-		PrepareForCreate: func(_ context.Context, c kind) { c.Generation = 1 },
+		RequireResourceVersion: true,
+		Default:                defaultValidatingWebhooks,
+		PrepareForCreate:       func(_ context.Context, c kind) { c.Generation = 1 },
 		PrepareForUpdate: func(_ context.Context, c, old kind) {
 			c.Generation = generation(old.Generation, c.Webhooks, old.Webhooks)
 		},
@@ -57,8 +58,9 @@ func validatingWebhooks() apiserver.Rules[*admissionv1.ValidatingWebhookConfigur
 func mutatingWebhooks() apiserver.Rules[*admissionv1.MutatingWebhookConfiguration] {
 	type kind = *admissionv1.MutatingWebhookConfiguration
 	return apiserver.Rules[kind]{
-		Default:          defaultMutatingWebhooks,
-		PrepareForCreate: func(_ context.Context, c kind) { c.Generation = 1 },
+		RequireResourceVersion: true,
+		Default:                defaultMutatingWebhooks,
+		PrepareForCreate:       func(_ context.Context, c kind) { c.Generation = 1 },
 		PrepareForUpdate: func(_ context.Context, c, old kind) {
 			c.Generation = generation(old.Generation, c.Webhooks, old.Webhooks)
 		},
@@ -74,9 +76,10 @@ func mutatingWebhooks() apiserver.Rules[*admissionv1.MutatingWebhookConfiguratio
 func validatingPolicies() apiserver.Rules[*admissionv1.ValidatingAdmissionPolicy] {
 	type kind = *admissionv1.ValidatingAdmissionPolicy
 	return apiserver.Rules[kind]{
-		Default:   func(p kind) { defaultPolicy(&p.Spec.FailurePolicy, p.Spec.MatchConstraints) },
-		HasStatus: true,
-		Validate:  func(_ context.Context, p kind) field.ErrorList { return validatePolicy(p, nil) },
+		RequireResourceVersion: true,
+		Default:                func(p kind) { defaultPolicy(&p.Spec.FailurePolicy, p.Spec.MatchConstraints) },
+		HasStatus:              true,
+		Validate:               func(_ context.Context, p kind) field.ErrorList { return validatePolicy(p, nil) },
 		ValidateUpdate: func(_ context.Context, p, old kind) field.ErrorList {
 			return validatePolicy(p, old)
 		},
@@ -91,10 +94,11 @@ func validatingPolicies() apiserver.Rules[*admissionv1.ValidatingAdmissionPolicy
 func mutatingPolicies() apiserver.Rules[*admissionv1.MutatingAdmissionPolicy] {
 	type kind = *admissionv1.MutatingAdmissionPolicy
 	return apiserver.Rules[kind]{
-		Default:          func(p kind) { defaultPolicy(&p.Spec.FailurePolicy, p.Spec.MatchConstraints) },
-		PrepareForCreate: func(_ context.Context, p kind) { p.Generation = 1 },
-		PrepareForUpdate: func(_ context.Context, p, old kind) { p.Generation = generation(old.Generation, p.Spec, old.Spec) },
-		Validate:         func(_ context.Context, p kind) field.ErrorList { return validateMutatingPolicy(p, nil) },
+		RequireResourceVersion: true,
+		Default:                func(p kind) { defaultPolicy(&p.Spec.FailurePolicy, p.Spec.MatchConstraints) },
+		PrepareForCreate:       func(_ context.Context, p kind) { p.Generation = 1 },
+		PrepareForUpdate:       func(_ context.Context, p, old kind) { p.Generation = generation(old.Generation, p.Spec, old.Spec) },
+		Validate:               func(_ context.Context, p kind) field.ErrorList { return validateMutatingPolicy(p, nil) },
 		ValidateUpdate: func(_ context.Context, p, old kind) field.ErrorList {
 			return validateMutatingPolicy(p, old)
 		},
@@ -108,12 +112,13 @@ func mutatingPolicies() apiserver.Rules[*admissionv1.MutatingAdmissionPolicy] {
 func validatingBindings() apiserver.Rules[*admissionv1.ValidatingAdmissionPolicyBinding] {
 	type kind = *admissionv1.ValidatingAdmissionPolicyBinding
 	return apiserver.Rules[kind]{
-		Default:          func(b kind) { defaultMatch(b.Spec.MatchResources) },
-		PrepareForCreate: func(_ context.Context, b kind) { b.Generation = 1 },
-		PrepareForUpdate: func(_ context.Context, b, old kind) { b.Generation = generation(old.Generation, b.Spec, old.Spec) },
-		Validate:         func(_ context.Context, b kind) field.ErrorList { return validateBinding(b) },
-		ValidateUpdate:   func(_ context.Context, b, _ kind) field.ErrorList { return validateBinding(b) },
-		Columns:          bindingColumns(),
+		RequireResourceVersion: true,
+		Default:                func(b kind) { defaultMatch(b.Spec.MatchResources) },
+		PrepareForCreate:       func(_ context.Context, b kind) { b.Generation = 1 },
+		PrepareForUpdate:       func(_ context.Context, b, old kind) { b.Generation = generation(old.Generation, b.Spec, old.Spec) },
+		Validate:               func(_ context.Context, b kind) field.ErrorList { return validateBinding(b) },
+		ValidateUpdate:         func(_ context.Context, b, _ kind) field.ErrorList { return validateBinding(b) },
+		Columns:                bindingColumns(),
 		Cells: func(b kind) []any {
 			return []any{b.Spec.PolicyName, paramRef(b.Spec.ParamRef), table.Since(b.CreationTimestamp)}
 		},
@@ -123,12 +128,13 @@ func validatingBindings() apiserver.Rules[*admissionv1.ValidatingAdmissionPolicy
 func mutatingBindings() apiserver.Rules[*admissionv1.MutatingAdmissionPolicyBinding] {
 	type kind = *admissionv1.MutatingAdmissionPolicyBinding
 	return apiserver.Rules[kind]{
-		Default:          func(b kind) { defaultMatch(b.Spec.MatchResources) },
-		PrepareForCreate: func(_ context.Context, b kind) { b.Generation = 1 },
-		PrepareForUpdate: func(_ context.Context, b, old kind) { b.Generation = generation(old.Generation, b.Spec, old.Spec) },
-		Validate:         func(_ context.Context, b kind) field.ErrorList { return validateMutatingBinding(b) },
-		ValidateUpdate:   func(_ context.Context, b, _ kind) field.ErrorList { return validateMutatingBinding(b) },
-		Columns:          bindingColumns(),
+		RequireResourceVersion: true,
+		Default:                func(b kind) { defaultMatch(b.Spec.MatchResources) },
+		PrepareForCreate:       func(_ context.Context, b kind) { b.Generation = 1 },
+		PrepareForUpdate:       func(_ context.Context, b, old kind) { b.Generation = generation(old.Generation, b.Spec, old.Spec) },
+		Validate:               func(_ context.Context, b kind) field.ErrorList { return validateMutatingBinding(b) },
+		ValidateUpdate:         func(_ context.Context, b, _ kind) field.ErrorList { return validateMutatingBinding(b) },
+		Columns:                bindingColumns(),
 		Cells: func(b kind) []any {
 			return []any{b.Spec.PolicyName, paramRef(b.Spec.ParamRef), table.Since(b.CreationTimestamp)}
 		},

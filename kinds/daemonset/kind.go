@@ -3,15 +3,18 @@ package daemonset
 
 import (
 	"context"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"dhow/api/podspec"
 	"dhow/api/table"
-	"dhow/api/workload"
+	"dhow/api/warnings"
 	"dhow/apiserver"
 )
 
@@ -23,9 +26,11 @@ func Kind() apiserver.Kind {
 			Default: Default,
 			PrepareForCreate: func(_ context.Context, d *appsv1.DaemonSet) {
 				podspec.DropDisabled(&d.Spec.Template.Spec, nil)
+				countTemplate(d, nil)
 			},
 			PrepareForUpdate: func(_ context.Context, d, old *appsv1.DaemonSet) {
 				podspec.DropDisabled(&d.Spec.Template.Spec, &old.Spec.Template.Spec)
+				countTemplate(d, old)
 			},
 			Validate:       validate,
 			ValidateUpdate: validateUpdate,
@@ -33,13 +38,28 @@ func Kind() apiserver.Kind {
 				if old != nil && d.Generation == old.Generation {
 					return nil
 				}
-				return workload.Warnings(&d.ObjectMeta, &d.Spec.Template, old == nil)
+				return warnings.Template(&d.Spec.Template, field.NewPath("spec", "template"))
 			},
 			HasStatus:            true,
 			ValidateStatusUpdate: validateStatusUpdate,
 			Columns:              columns(),
 			Cells:                cells,
 		})
+}
+
+// countTemplate counts the changes of the template in the annotation that took the place of spec.templateGeneration.
+func countTemplate(d, old *appsv1.DaemonSet) {
+	count := int64(1)
+	if old != nil {
+		count, _ = strconv.ParseInt(old.Annotations[appsv1.DeprecatedTemplateGeneration], 10, 64)
+		if !equality.Semantic.DeepEqual(d.Spec.Template, old.Spec.Template) {
+			count++
+		}
+	}
+	if d.Annotations == nil {
+		d.Annotations = map[string]string{}
+	}
+	d.Annotations[appsv1.DeprecatedTemplateGeneration] = strconv.FormatInt(count, 10)
 }
 
 // Default fills what a DaemonSet leaves open.

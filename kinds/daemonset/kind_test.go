@@ -46,3 +46,17 @@ func TestColumns(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestChangesOfTheTemplateAreCounted(t *testing.T) {
+	old := &appsv1.DaemonSet{}
+	countTemplate(old, nil)
+	same, changed := old.DeepCopy(), old.DeepCopy()
+	same.Annotations = nil
+	countTemplate(same, old)
+	changed.Spec.Template.Labels = map[string]string{"a": "b"}
+	countTemplate(changed, old)
+	const key = "deprecated.daemonset.template.generation"
+	if got := []string{old.Annotations[key], same.Annotations[key], changed.Annotations[key]}; !slices.Equal(got, []string{"1", "1", "2"}) {
+		t.Errorf("got %q", got)
+	}
+}

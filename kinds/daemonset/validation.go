@@ -33,7 +33,9 @@ func strategy(l *check.List, at *field.Path, s *appsv1.DaemonSetUpdateStrategy) 
 		}
 		rollingUpdate(l, at.Child("rollingUpdate"), s.RollingUpdate)
 	default:
-		check.Known(l, at, s.Type, appsv1.RollingUpdateDaemonSetStrategyType, appsv1.OnDeleteDaemonSetStrategyType)
+		l.Add(field.NotSupported(at, *s, []appsv1.DaemonSetUpdateStrategyType{
+			appsv1.RollingUpdateDaemonSetStrategyType, appsv1.OnDeleteDaemonSetStrategyType,
+		}))
 	}
 }
 

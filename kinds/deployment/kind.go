@@ -29,6 +29,7 @@ func Kind() apiserver.Kind {
 			ValidateUpdate:       validateUpdate,
 			Warnings:             warn,
 			HasStatus:            true,
+			PrepareForStatus:     func(_ context.Context, d, old *appsv1.Deployment) { d.Labels = old.Labels },
 			ValidateStatusUpdate: validateStatusUpdate,
 			Columns:              columns(),
 			Cells:                cells,

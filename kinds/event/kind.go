@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -31,6 +32,7 @@ func Kind() apiserver.Kind {
 			ValidateUpdate: func(ctx context.Context, e, old *corev1.Event) field.ErrorList {
 				return validateUpdate(e, old, requested(ctx))
 			},
+			ValidateName:        content.IsPathSegmentName, // core/v1 asks for no more
 			Fields:              selectable,
 			Columns:             columns(),
 			Cells:               cells,

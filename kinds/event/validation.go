@@ -28,6 +28,7 @@ func validate(e *corev1.Event, gv schema.GroupVersion) field.ErrorList {
 	if gv == corev1.SchemeGroupVersion {
 		return l.Errors()
 	}
+	l.Subdomain(field.NewPath("metadata", "name"), e.Name)
 	series(&l, e)
 	if e.EventTime.IsZero() {
 		l.Required(field.NewPath("eventTime"), "")

@@ -19,7 +19,9 @@ func Kind() apiserver.Kind {
 	return apiserver.Define[*coordinationv1.Lease, *coordinationv1.LeaseList](coordinationv1.SchemeGroupVersion,
 		apiserver.Names{Kind: "Lease", Resource: "leases"},
 		apiserver.Rules[*coordinationv1.Lease]{
-			Validate: validate,
+			PrepareForCreate: func(_ context.Context, l *coordinationv1.Lease) { dropElection(l, nil) },
+			PrepareForUpdate: dropElectionOnUpdate,
+			Validate:         validate,
 			ValidateUpdate: func(ctx context.Context, l, _ *coordinationv1.Lease) field.ErrorList {
 				return validate(ctx, l)
 			},
@@ -29,9 +31,22 @@ func Kind() apiserver.Kind {
 			Cells: func(l *coordinationv1.Lease) []any {
 				return []any{table.Value(l.Spec.HolderIdentity), table.Since(l.CreationTimestamp)}
 			},
-			AllowCreateOnUpdate: true,
+			AllowCreateOnUpdate:    true,
+			RequireResourceVersion: true,
 		})
 }
+
+// dropElection drops what coordinated leader election adds, which is off in Kubernetes unless asked for, and off here.
+func dropElection(l, old *coordinationv1.Lease) {
+	if old == nil || old.Spec.Strategy == nil {
+		l.Spec.Strategy = nil
+	}
+	if old == nil || old.Spec.PreferredHolder == nil {
+		l.Spec.PreferredHolder = nil
+	}
+}
+
+func dropElectionOnUpdate(_ context.Context, l, old *coordinationv1.Lease) { dropElection(l, old) }
 
 func validate(_ context.Context, lease *coordinationv1.Lease) field.ErrorList {
 	var l check.List

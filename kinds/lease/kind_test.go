@@ -13,3 +13,14 @@ func TestDurationIsPositive(t *testing.T) {
 		t.Errorf("got %v", errs)
 	}
 }
+
+func TestCoordinatedElectionIsOff(t *testing.T) {
+	strategy, holder := coordinationv1.OldestEmulationVersion, "h"
+	l := &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{Strategy: &strategy, PreferredHolder: &holder}}
+	kept := l.DeepCopy()
+	dropElection(kept, l)
+	dropElection(l, nil)
+	if l.Spec.Strategy != nil || l.Spec.PreferredHolder != nil || kept.Spec.Strategy == nil || kept.Spec.PreferredHolder == nil {
+		t.Errorf("new %+v, with old %+v", l.Spec, kept.Spec)
+	}
+}

@@ -35,6 +35,7 @@ func Kind() apiserver.Kind {
 			},
 			ValidateName:         validation.IsDNS1123Label,
 			HasStatus:            true,
+			NoGeneration:         true,
 			ValidateStatusUpdate: validateStatusUpdate,
 			Fields: func(n *corev1.Namespace) fields.Set {
 				return fields.Set{"status.phase": string(n.Status.Phase), "name": n.Name}

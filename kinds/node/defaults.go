@@ -14,8 +14,8 @@ func Default(n *corev1.Node) {
 		n.Status.Allocatable = n.Status.Capacity.DeepCopy()
 	}
 	switch {
-	case len(n.Spec.PodCIDRs) == 0 && n.Spec.PodCIDR != "":
-		n.Spec.PodCIDRs = []string{n.Spec.PodCIDR}
+	case n.Spec.PodCIDR != "" && (len(n.Spec.PodCIDRs) == 0 || n.Spec.PodCIDRs[0] != n.Spec.PodCIDR):
+		n.Spec.PodCIDRs = []string{n.Spec.PodCIDR} // the older field decides
 	case len(n.Spec.PodCIDRs) > 0 && n.Spec.PodCIDR == "":
 		n.Spec.PodCIDR = n.Spec.PodCIDRs[0]
 	}

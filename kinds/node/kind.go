@@ -29,6 +29,7 @@ func Kind(config Config) apiserver.Kind {
 		apiserver.Rules[*corev1.Node]{
 			Default:        Default,
 			StatusOnCreate: true,
+			NoGeneration:   true,
 			PrepareForCreate: func(_ context.Context, n *corev1.Node) {
 				n.Spec.ConfigSource, n.Status.Config = nil, nil
 			},

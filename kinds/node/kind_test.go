@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/randfill"
 	"sigs.k8s.io/yaml"
+
+	"dhow/api/check"
 )
 
 func nodeOf(t *testing.T, text string) *corev1.Node {
@@ -96,4 +98,25 @@ func FuzzRulesNeverPanic(f *testing.F) {
 		validateUpdate(t.Context(), &now, &old)
 		cells(&now)
 	})
+}
+
+func TestTheOlderPodCIDRDecides(t *testing.T) {
+	n := &corev1.Node{Spec: corev1.NodeSpec{PodCIDR: "10.1.0.0/24", PodCIDRs: []string{"10.2.0.0/24", "fd00::/64"}}}
+	Default(n)
+	if len(n.Spec.PodCIDRs) != 1 || n.Spec.PodCIDRs[0] != "10.1.0.0/24" {
+		t.Errorf("got %v", n.Spec.PodCIDRs)
+	}
+}
+
+func TestDeclaredFeaturesAreNamesInOrder(t *testing.T) {
+	var l check.List
+	features(&l, []string{"Good/part", "Good/part", "bad", "Alpha"})
+	var got []string
+	for _, err := range l.Errors() {
+		got = append(got, err.Field+" "+string(err.Type))
+	}
+	want := []string{"status.declaredFeatures[1] FieldValueDuplicate", "status.declaredFeatures[2] FieldValueInvalid", "status.declaredFeatures[3] FieldValueInvalid"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
 }

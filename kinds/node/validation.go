@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -20,6 +22,10 @@ func validate(_ context.Context, n *corev1.Node) field.ErrorList {
 	var l check.List
 	taints(&l, field.NewPath("metadata", "taints"), n.Spec.Taints) // upstream's path, though they are in spec
 	resources(&l, n)
+	if s := n.Status.NodeInfo.Swap; s != nil && s.Capacity != nil {
+		l.Positive(field.NewPath("metadata", "nodeSwapStatus", "capacity"), *s.Capacity) // upstream's path
+	}
+	features(&l, n.Status.DeclaredFeatures)
 	at := field.NewPath("spec", "podCIDRs")
 	for i, cidr := range n.Spec.PodCIDRs {
 		l.CIDR(at.Index(i), cidr)
@@ -67,6 +73,26 @@ func resources(l *check.List, n *corev1.Node) {
 	}
 }
 
+var featureName = regexp.MustCompile(`^[A-Z][a-zA-Z0-9]*(/[a-zA-Z][a-zA-Z0-9]*)*$`)
+
+// features are names in order, each once.
+func features(l *check.List, names []string) {
+	at := field.NewPath("status", "declaredFeatures")
+	for i, name := range names {
+		if !featureName.MatchString(name) {
+			l.Invalid(at.Index(i), name, fmt.Sprintf("invalid feature name %q: must start with an UpperCamelCase segment, with subsequent segments "+
+				"separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes", name))
+		}
+		switch {
+		case i == 0:
+		case name == names[i-1]:
+			l.Duplicate(at.Index(i), name)
+		case name < names[i-1]:
+			l.Invalid(at.Index(i), name, "list must be sorted alphabetically")
+		}
+	}
+}
+
 func validateUpdate(ctx context.Context, n, old *corev1.Node) field.ErrorList {
 	return append(validate(ctx, n), validateChange(n, old)...)
 }
@@ -75,6 +101,7 @@ func validateUpdate(ctx context.Context, n, old *corev1.Node) field.ErrorList {
 func validateChange(n, old *corev1.Node) field.ErrorList {
 	var l check.List
 	resources(&l, n)
+	features(&l, n.Status.DeclaredFeatures)
 	seen := sets.Set[corev1.NodeAddress]{}
 	for i, address := range n.Status.Addresses {
 		if seen.Has(address) {

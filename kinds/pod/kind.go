@@ -73,6 +73,17 @@ func warn(_ context.Context, pod, old *corev1.Pod) []string {
 func Default(pod *corev1.Pod) {
 	podspec.DefaultPod(pod)
 	defaultStatus(&pod.Status)
+	agreeOnIP(&pod.Status)
+}
+
+// agreeOnIP: podIP, the older field, is the first of podIPs; where they differ it decides.
+func agreeOnIP(s *corev1.PodStatus) {
+	switch {
+	case s.PodIP == "" && len(s.PodIPs) > 0:
+		s.PodIP = s.PodIPs[0].IP
+	case s.PodIP != "" && (len(s.PodIPs) == 0 || s.PodIPs[0].IP != s.PodIP):
+		s.PodIPs = []corev1.PodIP{{IP: s.PodIP}}
+	}
 }
 
 // gracePeriod settles how long the pod gets to stop: what the client asks for, else what the pod says; nothing

@@ -76,8 +76,8 @@ func validate(_ context.Context, c *schedulingv1.PriorityClass) field.ErrorList 
 	case c.Value > HighestUser:
 		l.Forbidden(field.NewPath("value"), fmt.Sprintf("maximum allowed value of a user defined priority is %v", HighestUser))
 	}
-	if c.PreemptionPolicy != nil {
-		check.OneOf(&l, field.NewPath("preemptionPolicy"), *c.PreemptionPolicy, corev1.PreemptLowerPriority, corev1.PreemptNever)
+	if p := c.PreemptionPolicy; p != nil && *p != corev1.PreemptLowerPriority && *p != corev1.PreemptNever {
+		l.Add(field.NotSupported(field.NewPath("preemptionPolicy"), *p, []corev1.PreemptionPolicy{corev1.PreemptLowerPriority, corev1.PreemptNever}))
 	}
 	return l.Errors()
 }

@@ -93,7 +93,7 @@ func checkSubject(l *check.List, at *field.Path, s *rbacv1.Subject, namespaced b
 	case rbacv1.UserKind, rbacv1.GroupKind:
 		check.Known(l, at.Child("apiGroup"), s.APIGroup, rbacv1.GroupName)
 	default:
-		check.Known(l, at.Child("kind"), s.Kind, rbacv1.ServiceAccountKind, rbacv1.UserKind, rbacv1.GroupKind)
+		l.Add(field.NotSupported(at.Child("kind"), s.Kind, []string{rbacv1.ServiceAccountKind, rbacv1.UserKind, rbacv1.GroupKind}))
 	}
 }
 

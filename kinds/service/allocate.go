@@ -145,12 +145,15 @@ func (a *allocator) allocate(ctx context.Context, s, old *corev1.Service, dry bo
 	if err := a.chooseFamilies(s, old); err != nil {
 		return nil, err
 	}
-	if old == nil {
+	uid := s.UID
+	if old != nil {
+		uid = old.UID // a client that replaces the Service need not know it
+	} else {
 		old = &corev1.Service{}
 	}
-	ips, ports := a.ips.claim(s.UID, dry, a.addressesOf(old)...), a.taken.claim(s.UID, dry, a.portsOf(old)...)
+	ips, ports := a.ips.claim(uid, dry, a.addressesOf(old)...), a.taken.claim(uid, dry, a.portsOf(old)...)
 	undo = func() { ips.undo(); ports.undo() }
-	err = a.allocateIPs(s, ips)
+	err = a.allocateIPs(s, len(a.addressesOf(old)), ips)
 	if err == nil {
 		err = a.allocatePorts(s, ports)
 	}
@@ -161,7 +164,9 @@ func (a *allocator) allocate(ctx context.Context, s, old *corev1.Service, dry bo
 	return undo, nil
 }
 
-func (a *allocator) allocateIPs(s *corev1.Service, c *claim[netip.Addr]) error {
+// allocateIPs fills what is missing behind the fixed first addresses, which the Service has had; whether they were
+// changed is for validation to tell.
+func (a *allocator) allocateIPs(s *corev1.Service, fixed int, c *claim[netip.Addr]) error {
 	if !needsClusterIP(s) || headless(s) {
 		return nil
 	}
@@ -171,6 +176,9 @@ func (a *allocator) allocateIPs(s *corev1.Service, c *claim[netip.Addr]) error {
 			continue
 		}
 		if i < len(s.Spec.ClusterIPs) && s.Spec.ClusterIPs[i] != "" {
+			if i < fixed {
+				continue
+			}
 			if err := a.takeIP(c, family, s.Spec.ClusterIPs[i]); err != nil {
 				return invalid(s, field.Invalid(at, s.Spec.ClusterIPs, fmt.Sprintf("failed to allocate IP %s: %v", s.Spec.ClusterIPs[i], err)))
 			}
@@ -199,9 +207,6 @@ func (a *allocator) takeIP(c *claim[netip.Addr], family corev1.IPFamily, text st
 		return err
 	}
 	ip = ip.Unmap()
-	if c.had[ip] {
-		return c.take(ip) // though its range may have gone
-	}
 	if !slices.ContainsFunc(a.ranges(family), func(r addresses) bool { return r.has(ip) }) {
 		return errors.New("the provided network does not match the current range")
 	}

@@ -57,6 +57,7 @@ func Kind(config Config) (apiserver.Kind, error) {
 			ValidateName:         validation.IsDNS1123Label,
 			Warnings:             warn,
 			HasStatus:            true,
+			NoGeneration:         true,
 			ValidateStatusUpdate: validateStatusUpdate,
 			Fields: func(s *corev1.Service) fields.Set {
 				return fields.Set{"spec.clusterIP": s.Spec.ClusterIP, "spec.type": string(s.Spec.Type)}

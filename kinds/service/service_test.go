@@ -352,6 +352,7 @@ func TestReplaceWithoutAddressesKeepsThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serviceOf(t, `{spec: {type: NodePort, ports: [{port: 81}]}}`)
+	s.UID = "" // as in a file that kubectl replace is given
 	update(t, a, s, old)
 	if s.Spec.ClusterIP != old.Spec.ClusterIP || s.Spec.Ports[0].NodePort != old.Spec.Ports[0].NodePort {
 		t.Errorf("got %s %d", s.Spec.ClusterIP, s.Spec.Ports[0].NodePort)

@@ -31,15 +31,24 @@ func Kind(config Config) apiserver.Kind {
 	return apiserver.Define[*corev1.ServiceAccount, *corev1.ServiceAccountList](corev1.SchemeGroupVersion,
 		apiserver.Names{Kind: "ServiceAccount", Resource: "serviceaccounts", ShortNames: []string{"sa"}},
 		apiserver.Rules[*corev1.ServiceAccount]{
-			Warnings: warn,
-			Columns:  columns(),
-			Cells:    cells,
+			PrepareForCreate: func(_ context.Context, a *corev1.ServiceAccount) { nameSecrets(a) },
+			PrepareForUpdate: func(_ context.Context, a, _ *corev1.ServiceAccount) { nameSecrets(a) },
+			Warnings:         warn,
+			Columns:          columns(),
+			Cells:            cells,
 			Subresources: map[string]func(*genericregistry.Store) rest.Storage{
 				"token": func(s *genericregistry.Store) rest.Storage {
 					return &tokens{accounts: s, config: config}
 				},
 			},
 		})
+}
+
+// nameSecrets keeps the names of secrets alone: they are in the account's namespace.
+func nameSecrets(a *corev1.ServiceAccount) {
+	for i, s := range a.Secrets {
+		a.Secrets[i] = corev1.ObjectReference{Name: s.Name}
+	}
 }
 
 func warn(_ context.Context, a, _ *corev1.ServiceAccount) []string {
