@@ -190,7 +190,7 @@ func TestValidateSaysWhatIsWrongInUpstreamsWords(t *testing.T) {
 		"two of a name": {`containers: [{name: a, image: i}, {name: a, image: i}]`, []string{
 			`spec.containers[1].name: Duplicate value: "a"`}},
 		"unknown restart policy": {`{restartPolicy: Sometimes, containers: [{name: a, image: i}]}`, []string{
-			`spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"`}},
+			`spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"`}},
 		"requests above limits": {`containers: [{name: a, image: i, resources: {limits: {cpu: 1}, requests: {cpu: 2}}}]`, []string{
 			`spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1`}},
 		"unknown resource": {`containers: [{name: a, image: i, resources: {limits: {gpu: 1}}}]`, []string{

@@ -47,7 +47,7 @@ func TestValidateSaysWhatIsWrongInUpstreamsWords(t *testing.T) {
 		"taint twice": {`{spec: {taints: [{key: a, effect: NoSchedule}, {key: a, effect: NoSchedule}]}}`, []string{
 			`metadata.taints[1]: Duplicate value: {"key":"a","effect":"NoSchedule"}: taints must be unique by key and effect pair`}},
 		"effect": {`{spec: {taints: [{key: a, effect: Never}]}}`, []string{
-			`metadata.taints[0].effect: Unsupported value: "Never": supported values: "NoExecute", "NoSchedule", "PreferNoSchedule"`}},
+			`metadata.taints[0].effect: Unsupported value: "Never": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"`}},
 		"two of a family": {`{spec: {podCIDRs: [10.42.0.0/24, 10.43.0.0/24]}}`, []string{
 			`spec.podCIDRs: Invalid value: ["10.42.0.0/24","10.43.0.0/24"]: may specify no more than one CIDR for each IP family`}},
 		"capacity": {`{status: {capacity: {memory: "-1"}, allocatable: {}}}`, []string{

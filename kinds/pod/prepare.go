@@ -38,7 +38,7 @@ func prepareForCreate(_ context.Context, pod *corev1.Pod) {
 		pod.Status.Conditions = []corev1.PodCondition{{
 			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonSchedulingGated,
 			LastTransitionTime: metav1.Now(),
-			Message: "Scheduling is blocked due to non-empty scheduling gates",
+			Message:            "Scheduling is blocked due to non-empty scheduling gates",
 		}}
 	}
 	mergeLabelKeys(pod)

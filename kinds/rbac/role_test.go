@@ -37,7 +37,7 @@ func TestBindingSaysWhatIsWrongInUpstreamsWords(t *testing.T) {
 			`roleRef.kind: Unsupported value: "Rule": supported values: "ClusterRole", "Role"`}},
 		"no name": {`{roleRef: {kind: Role}}`, []string{`roleRef.name: Required value`}},
 		"subject": {`{roleRef: {kind: Role, name: r}, subjects: [{kind: Person, name: u}]}`, []string{
-			`subjects[0].kind: Unsupported value: "Person": supported values: "Group", "ServiceAccount", "User"`}},
+			`subjects[0].kind: Unsupported value: "Person": supported values: "ServiceAccount", "User", "Group"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := messages(validateRoleBinding(t.Context(), bindingOf(t, c.binding))); !slices.Equal(got, c.want) {
