@@ -62,6 +62,7 @@ func (k Kind) storages(typer runtime.ObjectTyper, options generic.RESTOptionsGet
 	if err := store.CompleteWithOptions(k.storeOptions(options)); err != nil {
 		return nil, err
 	}
+	store.StorageVersioner = k.GroupVersion // discovery shows its hash
 	if k.rules.Hook != nil {
 		k.rules.Hook(store)
 	}

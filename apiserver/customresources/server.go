@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	"k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	externalinformers "k8s.io/apiextensions-apiserver/pkg/client/informers/externalversions"
@@ -115,6 +116,7 @@ func Storage(options generic.RESTOptionsGetter) (map[string]rest.Storage, error)
 	if err != nil {
 		return nil, err
 	}
+	main.StorageVersioner = apiextensionsv1.SchemeGroupVersion
 	return map[string]rest.Storage{resource: main, resource + "/status": customresourcedefinition.NewStatusREST(apiextensions.Scheme, main)}, nil
 }
 
