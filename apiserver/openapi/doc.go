@@ -5,3 +5,4 @@ package openapi
 //go:generate gen/definitions.sh
 //go:generate go run gen/main.go -o schemas.zst
 //go:generate rm -r gen/definitions
+//go:generate sh -c "gen/definitions.sh --sources > sources.sum"
