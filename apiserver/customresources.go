@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/managedfields"
 	discoveryendpoint "k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	genericfilters "k8s.io/apiserver/pkg/endpoints/filters"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -17,6 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/util/notfoundhandler"
 
 	"dhow/apiserver/customresources"
+	"dhow/apiserver/openapi"
 	"dhow/store"
 )
 
@@ -48,11 +48,9 @@ func (i installer) installDefinitions() error {
 	if err != nil {
 		return err
 	}
-	i.config, i.scheme, i.options, i.apply = c, apiextensions.Scheme, options, &customresources.Types{}
+	i.config, i.scheme, i.options, i.apply = c, apiextensions.Scheme, options, &openapi.Types{Names: []string{apiextensionsv1.CustomResourceDefinition{}.OpenAPIModelName()}}
 	gv := apiextensionsv1.SchemeGroupVersion
 	return i.installGroup(&apiGroup{
 		name: gv.Group, versions: []schema.GroupVersion{gv}, storage: map[schema.GroupVersion]map[string]rest.Storage{gv: storage},
 	})
 }
-
-var _ managedfields.TypeConverter = &customresources.Types{}

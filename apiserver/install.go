@@ -2,12 +2,9 @@ package apiserver
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
-	authenticationv1 "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,12 +17,8 @@ import (
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-	clientgoapply "k8s.io/client-go/applyconfigurations"
-	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
-	"sigs.k8s.io/structured-merge-diff/v6/typed"
 
 	"dhow/apiserver/groups"
-	"dhow/apiserver/review"
 )
 
 // installer adds groups of kinds to a library server. The library's own InstallAPIGroup would build OpenAPI
@@ -185,36 +178,4 @@ func (i *installer) serveGroups() {
 	aggregated := i.server.AggregatedDiscoveryGroupManager
 	wrapped := discoveryendpoint.WrapAggregatedDiscoveryToHandler(i.groups, aggregated, aggregated)
 	i.server.Handler.GoRestfulContainer.Add(wrapped.GenerateWebService("/apis", metav1.APIGroupList{}))
-}
-
-// lazyConverter builds the schema of server-side apply, some 20 MB, when somebody first applies.
-type lazyConverter struct {
-	scheme *runtime.Scheme
-	once   sync.Once
-	built  managedfields.TypeConverter
-}
-
-func (l *lazyConverter) get() managedfields.TypeConverter {
-	l.once.Do(func() { l.built = clientgoapply.NewTypeConverter(l.scheme) })
-	return l.built
-}
-
-func (l *lazyConverter) ObjectToTyped(obj runtime.Object, options ...typed.ValidationOptions) (*typed.TypedValue, error) {
-	if withoutSchema(obj) {
-		return managedfields.NewDeducedTypeConverter().ObjectToTyped(obj, options...)
-	}
-	return l.get().ObjectToTyped(obj, options...)
-}
-
-// withoutSchema: client-go, whose schema this is, does not have what is never stored, nor APIServices.
-func withoutSchema(obj runtime.Object) bool {
-	switch obj.(type) {
-	case *corev1.Binding, *authenticationv1.TokenRequest, *apiregistrationv1.APIService:
-		return true
-	}
-	return review.IsReview(obj) || obj.GetObjectKind().GroupVersionKind().Group == apiregistrationv1.GroupName
-}
-
-func (l *lazyConverter) TypedToObject(value *typed.TypedValue) (runtime.Object, error) {
-	return l.get().TypedToObject(value)
 }

@@ -111,7 +111,7 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("apiserver: scheme: %w", err)
 	}
 	s := &Server{
-		config: c, scheme: scheme, types: &lazyConverter{scheme: scheme}, transport: newTransport(),
+		config: c, scheme: scheme, types: newLazyConverter(scheme), transport: newTransport(),
 		informers: c.Store.Informers(), ready: make(chan struct{}),
 	}
 	if err := s.build(); err != nil {
