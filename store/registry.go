@@ -88,6 +88,7 @@ func (o Options) decorate(cfg *storagebackend.ConfigForResource, resourcePrefix 
 	var once sync.Once
 	return delegator, func() {
 		once.Do(func() {
+			o.Store.dropCache(delegator)
 			delegator.Stop()
 			cached.Stop()
 			raw.Close()
@@ -100,6 +101,13 @@ func (s *Store) addCache(c storage.Interface) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.caches = append(s.caches, c)
+}
+
+// dropCache forgets one: kinds come and go.
+func (s *Store) dropCache(c storage.Interface) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.caches = slices.DeleteFunc(s.caches, func(have storage.Interface) bool { return have == c })
 }
 
 // Filled blocks until every watch cache made so far has been filled: requests before that are told to come back
