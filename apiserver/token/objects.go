@@ -81,28 +81,28 @@ func (a *Authenticator) stillHolds(ctx context.Context, b Binding) error {
 	}
 	if b.Secret != nil {
 		secret, err := a.objects.secret(ctx, b.Namespace, b.Secret.Name)
-		if err := vouches(secret, err, b.Secret, "Secret", "secret"); err != nil {
+		if err := vouches(secret, err, b.Secret, "secret"); err != nil {
 			return err
 		}
 	}
 	if b.Pod != nil {
 		pod, err := a.objects.pod(ctx, b.Namespace, b.Pod.Name)
-		return vouches(pod, err, b.Pod, "Pod", "pod")
+		return vouches(pod, err, b.Pod, "pod")
 	}
 	if b.Node != nil {
 		node, err := a.objects.node(ctx, b.Node.Name)
-		return vouches(node, err, b.Node, "Node", "node")
+		return vouches(node, err, b.Node, "node")
 	}
 	return nil
 }
 
 // vouches says why an object does not stand for a token any more.
-func vouches(obj metav1.Object, err error, ref *Ref, kind, claim string) error {
+func vouches(obj metav1.Object, err error, ref *Ref, kind string) error {
 	switch {
 	case err != nil:
 		return errRevoked
 	case obj.GetUID() != ref.UID:
-		return fmt.Errorf("%s UID (%s) does not match service account %s ref claim (%s)", kind, obj.GetUID(), claim, ref.UID)
+		return fmt.Errorf("%s UID (%s) does not match service account %s ref claim (%s)", kind, obj.GetUID(), kind, ref.UID)
 	case gone(obj):
 		return errRevoked
 	}
