@@ -20,8 +20,8 @@ arm64: shim ## bin/dhow-arm64, cross-compiled
 demo: build ## the main job, shown end to end, then cleaned up
 	bin/dhow demo
 
-test: build lint ## everything CI runs; needs root
-	go test -count=1 -timeout 25m ./...
+test: build lint ## everything CI runs, with a watch on who writes to shared objects; needs root
+	go test -count=1 -timeout 25m -tags sharedcheck ./...
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }

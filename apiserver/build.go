@@ -117,6 +117,7 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	c.ExternalAddress = s.config.Advertise.String()
 	c.LongRunningFunc = genericfilters.BasicLongRunningRequestCheck(
 		sets.NewString("watch", "proxy"), sets.NewString("attach", "exec", "proxy", "log", "portforward"))
+	moreMetrics()
 	c.Flagz = s.config.Flags
 	s.config.Limits.apply(c)
 	if err := s.config.Audit.Apply(c, s.config.Log); err != nil {

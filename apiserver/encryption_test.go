@@ -304,3 +304,17 @@ func TestAKillInTheMiddleOfARotationLosesNothing(t *testing.T) {
 	})
 	t.Logf("%d writes were acknowledged", safe)
 }
+
+// serveAt runs a server on the data and keys in dir at address, for as long as do takes.
+func serveAt(t *testing.T, dir, address string, do func(*apiservertest.Cluster)) {
+	t.Helper()
+	db, err := store.New(store.Config{Dir: filepath.Join(dir, "etcd")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	if err := db.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	do(apiservertest.Start(t, bare(), ownedBy(t, dir, address, func(c *apiserver.Config) { c.Store = db })))
+}

@@ -70,7 +70,11 @@ func (a asUser) RoundTrip(r *http.Request) (*http.Response, error) {
 	go func() {
 		defer out.finish()
 		defer func() {
-			if p := recover(); p != nil {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler: // the answer breaks off, as a connection would
+				out.fail(io.ErrUnexpectedEOF)
+			default:
 				out.fail(fmt.Errorf("handler panicked: %v", p))
 			}
 		}()

@@ -39,6 +39,7 @@ type shared struct {
 	floor   uint64                    // history has every change after this one
 	history []watch.Event
 	readers map[*reader]struct{}
+	copies  originals
 }
 
 // Bounds of one resource's history and of one reader's backlog, in events.
@@ -91,7 +92,11 @@ func (s *shared) GetList(ctx context.Context, key string, options storage.ListOp
 
 // replace makes the pending list the state. Readers end: they missed what happened before it.
 func (s *shared) replace(rv uint64) {
+	s.checkAll()
 	s.objects, s.pending = s.pending, nil
+	for _, o := range s.objects {
+		s.copies.remember(o)
+	}
 	s.rv, s.floor, s.history = rv, rv, nil
 	for r := range s.readers {
 		r.end()
@@ -112,6 +117,13 @@ func (s *shared) Watch(ctx context.Context, key string, options storage.ListOpti
 	}), nil
 }
 
+// checkAll looks whether somebody wrote to what is shared, in builds that find out. The caller holds mu.
+func (s *shared) checkAll() {
+	for _, o := range s.objects {
+		s.copies.check(o)
+	}
+}
+
 func (s *shared) observe(e watch.Event) {
 	if e.Type == watch.Error {
 		return
@@ -121,8 +133,11 @@ func (s *shared) observe(e watch.Event) {
 	s.rv = max(s.rv, rvOf(e.Object))
 	switch e.Type {
 	case watch.Added, watch.Modified:
+		s.copies.check(s.objects[keyOf(e.Object)])
+		s.copies.remember(e.Object)
 		s.objects[keyOf(e.Object)] = e.Object
 	case watch.Deleted:
+		s.copies.check(s.objects[keyOf(e.Object)])
 		delete(s.objects, keyOf(e.Object))
 	default: // bookmarks only move rv
 		return

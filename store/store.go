@@ -169,11 +169,23 @@ func (s *Store) Run(ctx context.Context) error {
 // Close ends the member and gives the directory free. A member that cannot go on cannot end either: only the end
 // of the process gives its files free.
 func (s *Store) Close() {
+	s.checkShared()
 	if s.fatal.failed() == nil {
 		s.compactor.Stop()
 		s.server.Stop()
 	}
 	if err := s.lock.Close(); err != nil {
 		s.log.Debug("close lock", "err", err)
+	}
+}
+
+// checkShared looks at all that was shared, in builds that find out who wrote to it.
+func (s *Store) checkShared() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sh := range s.shared {
+		sh.mu.Lock()
+		sh.checkAll()
+		sh.mu.Unlock()
 	}
 }
