@@ -113,14 +113,15 @@ func openServer(dir string, fatal *fatal) (*etcdserver.EtcdServer, error) {
 	return fatal.newServer(serverConfig(data, fatal.logger()))
 }
 
-// serverConfig is a single member that elects itself within 100 ms and listens nowhere.
+// serverConfig is a single member that elects itself within 100 ms and listens nowhere. No other member has to catch up
+// from its log, so that little of the log is kept in memory.
 func serverConfig(dir string, log *zap.Logger) config.ServerConfig {
 	urls := types.MustNewURLs([]string{"http://127.0.0.1:1"}) // wanted by the library, never opened
 	return config.ServerConfig{
 		Name: "dhow", DataDir: dir, ClientURLs: urls, PeerURLs: urls,
 		InitialPeerURLsMap: types.URLsMap{"dhow": urls}, InitialClusterToken: "dhow", NewCluster: true,
 		TickMs: 10, ElectionTicks: 10, InitialElectionTickAdvance: true, PreVote: true,
-		SnapshotCount: 10000, SnapshotCatchUpEntries: 5000, MaxSnapFiles: 5, MaxWALFiles: 5,
+		SnapshotCount: 1000, SnapshotCatchUpEntries: 10, MaxSnapFiles: 5, MaxWALFiles: 5,
 		MaxTxnOps: 4096, MaxRequestBytes: 3 << 20, QuotaBackendBytes: 8 << 30,
 		AuthToken: "simple", BcryptCost: 4, TokenTTL: 300,
 		WarningApplyDuration: 100 * time.Millisecond, WarningUnaryRequestDuration: 300 * time.Millisecond,
