@@ -130,7 +130,9 @@ func TestRequestsThatTakeTooLongEnd(t *testing.T) {
 		config.Admission, config.Limits = g.plugins, apiserver.DefaultLimits()
 		config.Limits.RequestTimeout = 2 * time.Second
 	})
-	if _, err := c.Client.CoreV1().ConfigMaps("default").Create(c.Context, configMap("held"), metav1.CreateOptions{}); !apierrors.IsTimeout(err) {
+	_, err := c.Client.CoreV1().ConfigMaps("default").Create(c.Context, configMap("held"), metav1.CreateOptions{})
+	// When the handler has begun to tell of the timeout at the very moment at which it is cut off, its answer breaks off.
+	if broken := err != nil && strings.Contains(err.Error(), io.ErrUnexpectedEOF.Error()); !apierrors.IsTimeout(err) && !broken {
 		t.Errorf("got %v", err)
 	}
 	if _, err := c.Client.CoreV1().ConfigMaps("default").List(c.Context, metav1.ListOptions{}); err != nil {

@@ -84,7 +84,7 @@ func TestRulesOfClasses(t *testing.T) {
 	for name, c := range map[string]struct{ class, want string }{
 		"too high": {`{metadata: {name: a}, value: 1000000001}`, `value: Forbidden: maximum allowed value of a user defined priority is 1000000000`},
 		"reserved": {`{metadata: {name: system-x}, value: 1}`, `priority class names with 'system-' prefix are reserved for system use only. error: system-x is not a known system priority class`},
-		"policy":   {`{metadata: {name: a}, value: 1, preemptionPolicy: Sometimes}`, `preemptionPolicy: Unsupported value: "Sometimes": supported values: "Never", "PreemptLowerPriority"`},
+		"policy":   {`{metadata: {name: a}, value: 1, preemptionPolicy: Sometimes}`, `preemptionPolicy: Unsupported value: "Sometimes": supported values: "PreemptLowerPriority", "Never"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := classes.Create(t.Context(), admittest.YAML[schedulingv1.PriorityClass](t, c.class), metav1.CreateOptions{})
