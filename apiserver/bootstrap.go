@@ -19,13 +19,22 @@ import (
 // bootstrap makes what every cluster has: its first namespaces, and the Service by which pods reach this server.
 // It tries again until ctx ends, since storage may still be filling.
 func (s *Server) bootstrap(ctx context.Context, client kubernetes.Interface) error {
-	steps := []func(context.Context, kubernetes.Interface) error{s.namespaces, s.trust, s.ownService, s.ownEndpoints, hooksDone}
+	steps := []struct {
+		run     func(context.Context, kubernetes.Interface) error
+		reached *Milestone
+	}{
+		{s.namespaces, s.milestones.namespaces}, {s.trust, s.milestones.trust}, {s.ownService, nil},
+		{s.ownEndpoints, s.milestones.service}, {s.hooksDone, nil},
+	}
 	var last error
 	err := wait.PollUntilContextCancel(ctx, 5*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		for _, step := range steps {
-			if last = step(ctx, client); last != nil {
+			if last = step.run(ctx, client); last != nil {
 				s.config.Log.Debug("first objects not made yet", "err", last)
 				return false, nil
+			}
+			if step.reached != nil {
+				step.reached.Reach()
 			}
 		}
 		return true, nil
@@ -37,8 +46,8 @@ func (s *Server) bootstrap(ctx context.Context, client kubernetes.Interface) err
 }
 
 // hooksDone: the library's own start-up has ended too, and the watch caches are filled.
-func hooksDone(ctx context.Context, client kubernetes.Interface) error {
-	return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+func (s *Server) hooksDone(ctx context.Context, client kubernetes.Interface) error {
+	return client.Discovery().RESTClient().Get().RequestURI(s.readyz()).Do(ctx).Error()
 }
 
 func (s *Server) namespaces(ctx context.Context, client kubernetes.Interface) error {

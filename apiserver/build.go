@@ -7,6 +7,7 @@ import (
 	"time"
 
 	restful "github.com/emicklei/go-restful/v3"
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/endpoints/discovery"
 	discoveryendpoint "k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
+	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	genericfilters "k8s.io/apiserver/pkg/server/filters"
@@ -23,6 +25,7 @@ import (
 	"k8s.io/apiserver/pkg/util/compatibility"
 	basecompatibility "k8s.io/component-base/compatibility"
 
+	"dhow/apiserver/componentstatus"
 	"dhow/apiserver/encryption"
 	"dhow/apiserver/groups"
 	"dhow/apiserver/openapi"
@@ -59,13 +62,16 @@ func (s *Server) build() error {
 	if err != nil {
 		return err
 	}
+	if err := server.AddBootSequenceHealthChecks(s.bootChecks()...); err != nil {
+		return err
+	}
 	if err := s.custom.Hooks(server); err != nil {
 		return err
 	}
 	server.RegisterDestroyFunc(s.custom.Close)
 	i := &installer{
 		server: server, config: config, scheme: s.scheme, options: config.RESTOptionsGetter,
-		apply: s.types, groups: s.groups, reviews: review.Storages(s.reviews),
+		apply: s.types, groups: s.groups, answers: s.answers(),
 	}
 	if err := i.install(s.config.Kinds); err != nil {
 		return err
@@ -90,6 +96,14 @@ func (s *Server) build() error {
 	}
 	s.generic = server
 	return nil
+}
+
+// answers are resources that are not stored but answered.
+func (s *Server) answers() map[schema.GroupVersion]map[string]rest.Storage {
+	all := review.Storages(s.reviews)
+	parts := append([]healthz.HealthChecker{healthz.NamedCheck("etcd-0", s.storeWorks)}, s.config.Components...)
+	all[corev1.SchemeGroupVersion] = map[string]rest.Storage{componentstatus.Resource: componentstatus.New(parts...)}
+	return all
 }
 
 func (s *Server) storeWorks(r *http.Request) error {

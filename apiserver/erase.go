@@ -38,6 +38,7 @@ func erase[T Object](r Rules[T]) Rules[Object] {
 		Delete:                 r.Delete,
 		StatusOnCreate:         r.StatusOnCreate,
 		Subresources:           r.Subresources,
+		Beside:                 r.Beside,
 		Hook:                   r.Hook,
 	}
 	if r.Warnings != nil {

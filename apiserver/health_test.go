@@ -10,8 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apimachineryversion "k8s.io/apimachinery/pkg/version"
+	"k8s.io/apiserver/pkg/server/healthz"
 
+	"dhow/apiserver"
 	"dhow/apiserver/apiservertest"
 )
 
@@ -67,10 +71,56 @@ func TestWrongCredentialsAreRefusedEverywhere(t *testing.T) {
 func TestHealthNamesItsParts(t *testing.T) {
 	c := apiservertest.Start(t, bare(), nil)
 	_, text := askAs(t, c, "", "/readyz?verbose")
-	for _, want := range []string{"[+]ping ok", "[+]etcd ok", "[+]informer-sync ok", "readyz check passed"} {
+	for _, want := range []string{
+		"[+]ping ok", "[+]etcd ok", "[+]informer-sync ok", "readyz check passed", "[+]poststarthook/start-system-namespaces-controller ok",
+		"[+]poststarthook/start-apiserver-admission-initializer ok", "[+]poststarthook/bootstrap-controller ok",
+		"[+]poststarthook/start-cluster-authentication-info-controller ok",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("readyz says %s, not %s", text, want)
 		}
+	}
+}
+
+func TestReadinessWaitsForWhatOtherPartsReach(t *testing.T) {
+	later := apiserver.NewMilestone("poststarthook/later")
+	c := apiservertest.Start(t, bare(), func(config *apiserver.Config) { config.Milestones = []*apiserver.Milestone{later} })
+	if status, text := askAs(t, c, "", "/readyz"); status != http.StatusInternalServerError || !strings.Contains(text, "[-]poststarthook/later failed") {
+		t.Errorf("before: %d, %s", status, text)
+	}
+	later.Reach()
+	if status, text := askAs(t, c, "", "/readyz"); status != http.StatusOK {
+		t.Errorf("afterwards: %d, %s", status, text)
+	}
+}
+
+func TestComponentStatusesTellOfTheControlPlane(t *testing.T) {
+	scheduler := apiserver.NewMilestone("scheduler")
+	c := apiservertest.Start(t, bare(), func(config *apiserver.Config) { config.Components = []healthz.HealthChecker{scheduler} })
+	healthy := func() string {
+		t.Helper()
+		list, err := c.Client.CoreV1().ComponentStatuses().List(c.Context, metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, i := range list.Items {
+			all = append(all, i.Name+"="+string(i.Conditions[0].Status))
+		}
+		return strings.Join(all, " ")
+	}
+	if got := healthy(); got != "etcd-0=True scheduler=False" {
+		t.Errorf("before the scheduler runs: %s", got)
+	}
+	scheduler.Reach()
+	if got := healthy(); got != "etcd-0=True scheduler=True" {
+		t.Errorf("when the scheduler runs: %s", got)
+	}
+	if one, err := c.Client.CoreV1().ComponentStatuses().Get(c.Context, "scheduler", metav1.GetOptions{}); err != nil || one.Conditions[0].Message != "ok" {
+		t.Errorf("%v, %v", one, err)
+	}
+	if _, err := c.Client.CoreV1().ComponentStatuses().Get(c.Context, "cook", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("of what is not there: %v", err)
 	}
 }
 

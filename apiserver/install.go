@@ -30,7 +30,7 @@ type installer struct {
 	options generic.RESTOptionsGetter
 	apply   managedfields.TypeConverter
 	groups  *groups.List
-	reviews map[schema.GroupVersion]map[string]rest.Storage
+	answers map[schema.GroupVersion]map[string]rest.Storage // what is not stored
 }
 
 // apiGroup is one API group's versions and their endpoints.
@@ -61,7 +61,7 @@ func (i *installer) install(kinds []Kind) error {
 			group(gv.Group).add(gv, also)
 		}
 	}
-	for gv, storages := range i.reviews {
+	for gv, storages := range i.answers {
 		group(gv.Group).add(gv, storages)
 	}
 	for _, g := range all {

@@ -92,6 +92,8 @@ type Rules[T Object] struct {
 	Scale *ScaleRules[T]
 	// Subresources are further ones by name ("binding", "log"); each is given the kind's own store.
 	Subresources map[string]func(store *genericregistry.Store) rest.Storage
+	// Beside are resources of the same group version by their whole names ("bindings").
+	Beside map[string]func(store *genericregistry.Store) rest.Storage
 	// Hook edits the finished store: BeginCreate, BeginUpdate, AfterDelete, Decorator (Service's addresses).
 	Hook func(store *genericregistry.Store)
 }

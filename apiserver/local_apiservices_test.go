@@ -16,14 +16,14 @@ func TestWhatTheServerServesItselfHasAPIServices(t *testing.T) {
 	client := aggregatorclient.NewForConfigOrDie(c.Config).ApiregistrationV1().APIServices()
 	priorities := map[string]int32{"v1.": 18000, "v1.discovery.k8s.io": 16200, "v1.apiextensions.k8s.io": 16700, "v1.authentication.k8s.io": 17700}
 	for name, want := range priorities {
-		got, err := client.Get(c.Context, name, metav1.GetOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		condition := helper.GetAPIServiceConditionByType(got, apiregistrationv1.Available)
-		if got.Spec.GroupPriorityMinimum != want || condition == nil || condition.Reason != "Local" {
-			t.Errorf("%s: %+v, %+v", name, got.Spec, condition)
-		}
+		apiservertest.Eventually(t, func() bool { // its status follows it
+			got, err := client.Get(c.Context, name, metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			condition := helper.GetAPIServiceConditionByType(got, apiregistrationv1.Available)
+			return got.Spec.GroupPriorityMinimum == want && condition != nil && condition.Reason == "Local"
+		})
 	}
 	if _, err := client.Get(c.Context, "v1.apiregistration.k8s.io", metav1.GetOptions{}); err == nil {
 		t.Error("the registration itself is registered")

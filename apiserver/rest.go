@@ -76,6 +76,9 @@ func (k Kind) storages(typer runtime.ObjectTyper, options generic.RESTOptionsGet
 	for name, make := range k.rules.Subresources {
 		all[k.Resource+"/"+name] = make(store)
 	}
+	for name, make := range k.rules.Beside {
+		all[name] = make(store)
+	}
 	return all, nil
 }
 

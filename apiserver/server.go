@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/flagz"
+	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	restclient "k8s.io/client-go/rest"
@@ -72,6 +73,10 @@ type Config struct {
 	Encryption *encryption.Encryption
 	// Flags are what /flagz shows, if set.
 	Flags flagz.Reader
+	// Milestones are health checks of the start that other parts of the process reach once this one is ready.
+	Milestones []*Milestone
+	// Components are the parts of the control plane, beside etcd, that ComponentStatuses tell of.
+	Components []healthz.HealthChecker
 	// Log, slog.Default() if nil.
 	Log *slog.Logger
 }
@@ -92,6 +97,7 @@ type Server struct {
 	aggregator *aggregation.Aggregator
 	local      *aggregation.Local
 	generic    *genericapiserver.GenericAPIServer
+	milestones milestones
 	ready      chan struct{}
 }
 
@@ -112,7 +118,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, scheme: scheme, types: newLazyConverter(scheme), transport: newTransport(),
-		informers: c.Store.Informers(), ready: make(chan struct{}),
+		informers: c.Store.Informers(), milestones: newMilestones(), ready: make(chan struct{}),
 	}
 	if err := s.build(); err != nil {
 		return nil, fmt.Errorf("apiserver: %w", err)
@@ -171,6 +177,7 @@ func (s *Server) start(ctx context.Context) {
 	if err := s.config.Store.Filled(ctx); err != nil {
 		return // asked to stop
 	}
+	s.milestones.admission.Reach()
 	s.transport.serve(s.generic.Handler.FullHandlerChain)
 	client, err := s.Client(apiserverUser, mastersGroup)
 	if err != nil {

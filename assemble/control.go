@@ -30,13 +30,15 @@ func (s *server) buildControl() error {
 		return err
 	}
 	admin := s.admin()
+	roles := reach(s.milestones.roles, func(ctx context.Context) error { return rbac.Reconcile(ctx, admin, own) })
+	classes := reach(s.milestones.classes, func(ctx context.Context) error { return priorityclass.Reconcile(ctx, admin) })
+	addresses := reach(s.milestones.addresses, func(ctx context.Context) error {
+		return servicecidr.Reconcile(ctx, admin, s.config.ServiceCIDRs, s.config.Log)
+	})
 	s.add(lifecycle.Part{
-		Name: "roles",
-		Run:  waitForEnd,
-		Ready: func(ctx context.Context) error {
-			return errors.Join(rbac.Reconcile(ctx, admin, own), priorityclass.Reconcile(ctx, admin),
-				servicecidr.Reconcile(ctx, admin, s.config.ServiceCIDRs, s.config.Log))
-		},
+		Name:  "roles",
+		Run:   waitForEnd,
+		Ready: func(ctx context.Context) error { return errors.Join(roles(ctx), classes(ctx), addresses(ctx)) },
 	})
 	manager, err := controller.New(controller.Config{
 		Client:    func(user string) (kubernetes.Interface, error) { return s.api.Client(user) },
@@ -45,7 +47,7 @@ func (s *server) buildControl() error {
 	if err != nil {
 		return err
 	}
-	s.add(lifecycle.Part{Name: "controllers", Run: manager.Run, Ready: manager.Ready})
+	s.add(lifecycle.Part{Name: "controllers", Run: manager.Run, Ready: reach(s.milestones.controllers, manager.Ready)})
 	s.add(lifecycle.Part{Name: "flow control", Run: func(ctx context.Context) error {
 		return flowcontrol.Maintain(ctx, admin, s.config.Log)
 	}})
@@ -83,7 +85,7 @@ func (s *server) buildScheduler() error {
 	if err != nil {
 		return err
 	}
-	s.add(lifecycle.Part{Name: "scheduler", Run: sched.Run, Ready: sched.Ready})
+	s.add(lifecycle.Part{Name: "scheduler", Run: sched.Run, Ready: reach(s.milestones.scheduler, sched.Ready)})
 	return nil
 }
 

@@ -68,16 +68,17 @@ func (h quiet) Enabled(_ context.Context, level slog.Level) bool {
 
 // server is everything that one machine runs.
 type server struct {
-	config   ServerConfig
-	identity *identity.Identity
-	api      *apiserver.Server
-	store    *store.Store
-	kubelet  net.Listener
-	parts    []lifecycle.Part
+	config     ServerConfig
+	identity   *identity.Identity
+	api        *apiserver.Server
+	store      *store.Store
+	kubelet    net.Listener
+	milestones milestones
+	parts      []lifecycle.Part
 }
 
 func newServer(ctx context.Context, c ServerConfig) (*server, error) {
-	s := &server{config: c}
+	s := &server{config: c, milestones: newMilestones()}
 	listener, err := listen("https-listen-port", c.BindAddress, c.Port)
 	if err != nil {
 		return nil, err
@@ -185,6 +186,7 @@ func (s *server) buildAPI(ctx context.Context, listener net.Listener) error {
 		NodeAuthorizer: nodeAuthorizer, Authorization: c.Authorization,
 		Authentication: c.Authentication, ServiceAccounts: c.ServiceAccounts.Options,
 		Admission: c.Admission.make(plugins()), LastAdmission: c.Admission.make(lastPlugins()), NoAdmission: c.Admission.without(ownPlugins()), Log: c.Log,
+		Milestones: s.milestones.ofStart(), Components: s.milestones.components(),
 	}
 	if err := c.Operations.apply(ctx, &config, c.Encryption); err != nil {
 		return err

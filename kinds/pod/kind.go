@@ -57,6 +57,7 @@ func Kind(config Config) apiserver.Kind {
 			Cells:                cells,
 			GracePeriod:          gracePeriod,
 			Subresources:         subresources,
+			Beside:               map[string]func(*genericregistry.Store) rest.Storage{"bindings": newBindings},
 			Hook:                 func(s *genericregistry.Store) { s.ReturnDeletedObject = true },
 		})
 }

@@ -214,3 +214,22 @@ func TestTable(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestBindingsNameThePodInTheirBody(t *testing.T) {
+	cluster := start(t)
+	ctx, pods := t.Context(), cluster.Client.CoreV1().Pods("default")
+	must(pods.Create(ctx, newPod("p"), metav1.CreateOptions{}))(t)
+	post := func(name string) error {
+		binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: name}, Target: corev1.ObjectReference{Kind: "Node", Name: "w1"}}
+		return cluster.Client.CoreV1().RESTClient().Post().Namespace("default").Resource("bindings").Body(binding).Do(ctx).Error()
+	}
+	if err := post("p"); err != nil {
+		t.Fatal(err)
+	}
+	if p := must(pods.Get(ctx, "p", metav1.GetOptions{}))(t); p.Spec.NodeName != "w1" {
+		t.Errorf("bound to %q", p.Spec.NodeName)
+	}
+	if err := post("q"); !apierrors.IsNotFound(err) {
+		t.Errorf("of a pod that is not there: %v", err)
+	}
+}
