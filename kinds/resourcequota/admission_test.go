@@ -34,6 +34,7 @@ import (
 	"dhow/kinds/poddisruptionbudget"
 	"dhow/kinds/replicaset"
 	"dhow/kinds/replicationcontroller"
+	"dhow/kinds/resourceclaim"
 	"dhow/kinds/resourcequota"
 	"dhow/kinds/secret"
 	"dhow/kinds/service"
@@ -51,6 +52,7 @@ func start(t *testing.T) kubernetes.Interface {
 	kinds := []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), secret.Kind(), configmap.Kind(), pod.Kind(pod.Config{}), services,
 		serviceaccount.Kind(serviceaccount.Config{}), deployment.Kind(), replicaset.Kind(), statefulset.Kind(), daemonset.Kind(), job.Kind(), cronjob.Kind(), replicationcontroller.Kind(), persistentvolumeclaim.Kind(),
 		ingress.Kind(), networkpolicy.Kind(), poddisruptionbudget.Kind(), resourcequota.Kind(), horizontalpodautoscaler.Kind()}
+	kinds = append(kinds, resourceclaim.Kinds(resourceclaim.Config{})...)
 	var controllers *controller.Manager
 	cluster := apiservertest.Start(t, kinds, func(c *apiserver.Config) {
 		c.Admission = func(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {

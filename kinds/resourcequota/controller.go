@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -47,6 +48,7 @@ var watched = []struct {
 	{&networkingv1.Ingress{}, networkingv1.SchemeGroupVersion.WithResource("ingresses")},
 	{&policyv1.PodDisruptionBudget{}, policyv1.SchemeGroupVersion.WithResource("poddisruptionbudgets")},
 	{&autoscalingv2.HorizontalPodAutoscaler{}, autoscalingv2.SchemeGroupVersion.WithResource("horizontalpodautoscalers")},
+	{&resourcev1.ResourceClaim{}, resourcev1.SchemeGroupVersion.WithResource("resourceclaims")},
 }
 
 // Controller counts what namespaces with quotas use. Admission counts upwards by itself; this one counts again when
@@ -115,7 +117,7 @@ func released(resource schema.GroupVersionResource) func(controller.Env, runtime
 
 func useDiffers(env controller.Env, gr schema.GroupResource, obj, old runtime.Object) bool {
 	switch gr {
-	case pods, services, claims:
+	case pods, services, claims, deviceClaims:
 	default:
 		return false // one object is one object
 	}

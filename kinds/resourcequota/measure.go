@@ -112,6 +112,8 @@ func evaluator(gr schema.GroupResource, now clock, list listFunc) quota.Evaluato
 		return serviceMeasure(objects)
 	case claims:
 		return claimMeasure(objects)
+	case deviceClaims:
+		return deviceMeasure(objects)
 	}
 	return generic.NewObjectCountEvaluator(gr, objects, oldNames[gr])
 }
