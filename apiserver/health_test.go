@@ -74,7 +74,7 @@ func TestHealthNamesItsParts(t *testing.T) {
 	for _, want := range []string{
 		"[+]ping ok", "[+]etcd ok", "[+]informer-sync ok", "readyz check passed", "[+]poststarthook/start-system-namespaces-controller ok",
 		"[+]poststarthook/start-apiserver-admission-initializer ok", "[+]poststarthook/bootstrap-controller ok",
-		"[+]poststarthook/start-cluster-authentication-info-controller ok",
+		"[+]poststarthook/start-cluster-authentication-info-controller ok", "[+]poststarthook/storage-readiness ok",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("readyz says %s, not %s", text, want)

@@ -35,10 +35,11 @@ func (m *Milestone) Check(*http.Request) error {
 }
 
 // start's own milestones, by upstream's names for the same work.
-type milestones struct{ admission, namespaces, trust, service *Milestone }
+type milestones struct{ storage, admission, namespaces, trust, service *Milestone }
 
 func newMilestones() milestones {
 	return milestones{
+		storage:    NewMilestone("poststarthook/storage-readiness"),
 		admission:  NewMilestone("poststarthook/start-apiserver-admission-initializer"),
 		namespaces: NewMilestone("poststarthook/start-system-namespaces-controller"),
 		trust:      NewMilestone("poststarthook/start-cluster-authentication-info-controller"),
@@ -48,7 +49,7 @@ func newMilestones() milestones {
 
 // bootChecks are all milestones of the start, those that other parts reach among them.
 func (s *Server) bootChecks() []healthz.HealthChecker {
-	all := []healthz.HealthChecker{s.milestones.admission, s.milestones.namespaces, s.milestones.trust, s.milestones.service}
+	all := []healthz.HealthChecker{s.milestones.storage, s.milestones.admission, s.milestones.namespaces, s.milestones.trust, s.milestones.service}
 	for _, m := range s.config.Milestones {
 		all = append(all, m)
 	}

@@ -177,7 +177,8 @@ func (s *Server) start(ctx context.Context) {
 	if err := s.config.Store.Filled(ctx); err != nil {
 		return // asked to stop
 	}
-	s.milestones.admission.Reach()
+	s.milestones.storage.Reach()
+	s.milestones.admission.Reach() // what it reads is there
 	s.transport.serve(s.generic.Handler.FullHandlerChain)
 	client, err := s.Client(apiserverUser, mastersGroup)
 	if err != nil {
