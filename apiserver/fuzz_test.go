@@ -24,7 +24,7 @@ func FuzzListOptions(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query, labels, fields, version string) {
 		values, err := url.ParseQuery(query)
 		if err != nil || values.Has("watch") {
-			t.Skip()
+			return // no query, or one that would not end
 		}
 		request := rest.Get().AbsPath("/api/v1/namespaces/default/configmaps").Param("labelSelector", labels).Param("fieldSelector", fields).Param("resourceVersion", version)
 		for name, all := range values {

@@ -30,7 +30,7 @@ func FuzzQueries(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		q, err := url.ParseQuery(text)
 		if err != nil {
-			t.Skip()
+			return // the server would have refused it already
 		}
 		for _, example := range queryOptions {
 			_ = decodeQuery(q, reflect.New(reflect.TypeOf(example).Elem()).Elem())

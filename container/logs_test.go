@@ -9,38 +9,20 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/internal/crilog"
+	"dhow/internal/logtest"
 )
-
-// buffer can be written and read at once.
-type buffer struct {
-	mu   sync.Mutex
-	data bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.data.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.data.String()
-}
 
 func TestRotationLosesNoLineAndIsFollowed(t *testing.T) {
 	r := newRig(t)
 	id := r.launch(sh(count))
 	path := filepath.Join(r.logs, "c.log")
-	var followed buffer
+	var followed logtest.Buffer
 	options := crilog.All()
 	options.Follow = true
 	options.Alive = func() bool {

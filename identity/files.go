@@ -4,10 +4,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"dhow/internal/atomicfile"
 )
 
 func certPEM(c *x509.Certificate) []byte {
@@ -27,7 +28,7 @@ func (p pair) write(dir, name string) error {
 	if err := writeKey(filepath.Join(dir, name+".key"), p.key); err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, name+".crt"), certPEM(p.cert))
+	return atomicfile.Write(filepath.Join(dir, name+".crt"), certPEM(p.cert))
 }
 
 func writeKey(path string, k *ecdsa.PrivateKey) error {
@@ -35,7 +36,7 @@ func writeKey(path string, k *ecdsa.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, data)
+	return atomicfile.Write(path, data)
 }
 
 func readPair(dir, name string) (pair, error) {
@@ -80,29 +81,4 @@ func readBlock(path, kind string) ([]byte, error) {
 		return nil, fmt.Errorf("%s holds no PEM block %q", path, kind)
 	}
 	return block.Bytes, nil
-}
-
-// writeFile makes path hold data, mode 0600, or leaves it as it was.
-func writeFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

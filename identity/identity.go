@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"dhow/internal/atomicfile"
 )
 
 // How long certificates are good for. Leaves are made anew by a start in their last thirty days.
@@ -73,13 +75,13 @@ func create(dir string) error {
 	if err := writeKey(filepath.Join(tmp, signingKeyFile), key); err != nil {
 		return err
 	}
-	if err := syncDir(tmp); err != nil {
+	if err := atomicfile.SyncDir(tmp); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, dir); err != nil {
 		return err
 	}
-	return syncDir(parent)
+	return atomicfile.SyncDir(parent)
 }
 
 func read(dir string) (*Identity, error) {

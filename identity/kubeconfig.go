@@ -7,6 +7,8 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"dhow/internal/atomicfile"
 )
 
 // WriteKubeconfig gives the holder of path (mode 0600) the rights of user cn in groups orgs at the API server's
@@ -32,7 +34,7 @@ func (id *Identity) WriteKubeconfig(path, server, cn string, orgs ...string) err
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write kubeconfig: %w", err)
 	}
-	if err := writeFile(path, data); err != nil {
+	if err := atomicfile.Write(path, data); err != nil {
 		return fmt.Errorf("write kubeconfig: %w", err)
 	}
 	return nil

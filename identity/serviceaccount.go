@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/util/keyutil"
+
+	"dhow/internal/atomicfile"
 )
 
 // Files of the keys of service-account tokens: the one that signs, and the public halves of those that did.
@@ -208,7 +210,7 @@ func writeFormer(file string, keys []ServiceAccountKey) error {
 			return err
 		}
 	}
-	return writeFile(file, out.Bytes())
+	return atomicfile.Write(file, out.Bytes())
 }
 
 // ListServiceAccountKeys returns the cluster's own keys in the folder dir, the one that signs first.

@@ -1,7 +1,6 @@
 package authn
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -17,7 +16,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,27 +27,10 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"dhow/identity"
+	"dhow/internal/logtest"
 )
 
-// output is a log that a test reads while it is written.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) has(what string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return strings.Contains(o.text.String(), what)
-}
-
-func config(t *testing.T, o Options, secrets ...*corev1.Secret) (Config, *output) {
+func config(t *testing.T, o Options, secrets ...*corev1.Secret) (Config, *logtest.Buffer) {
 	t.Helper()
 	id, err := identity.Open(filepath.Join(t.TempDir(), "pki"))
 	if err != nil {
@@ -61,7 +42,7 @@ func config(t *testing.T, o Options, secrets ...*corev1.Secret) (Config, *output
 			t.Fatal(err)
 		}
 	}
-	log := &output{}
+	log := &logtest.Buffer{}
 	return Config{
 		Options: o, ClusterCA: id.CA.PEM, FrontProxyCA: id.FrontProxyCA.PEM, Audiences: authenticator.Audiences{"api"},
 		Issuers: []string{"https://kubernetes.default.svc"}, Secrets: corelisters.NewSecretLister(index),
@@ -142,7 +123,7 @@ func TestATokenFileIsFollowed(t *testing.T) {
 		t.Errorf("%s %v", name, groups)
 	}
 	put(t, path, "broken\n")
-	eventually(t, func() bool { return log.has(path) && log.has("at least 3 columns") })
+	eventually(t, func() bool { return log.Has(path) && log.Has("at least 3 columns") })
 	put(t, path, "two,ben,u2\n")
 	eventually(t, func() bool { name, _ := who(a, "two"); return name == "ben" })
 }
@@ -268,7 +249,7 @@ func TestOpenIDConnectIssuersAreBelievedAsConfigured(t *testing.T) {
 	}
 
 	put(t, path, strings.Replace(i.configuration("x:"), "claims.sub", "claims.", 1))
-	eventually(t, func() bool { return log.has(path) && log.has("jwt[0].claimMappings.username.expression") })
+	eventually(t, func() bool { return log.Has(path) && log.Has("jwt[0].claimMappings.username.expression") })
 	if got, _ := who(a, i.token(t, jwtlib.MapClaims{"sub": "ben", "aud": "dhow", "hd": "example.org", "roles": []string{}})); got != "oidc:ben" {
 		t.Errorf("after a bad file: %s", got)
 	}

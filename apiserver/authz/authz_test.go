@@ -1,7 +1,6 @@
 package authz
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,25 +19,9 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"sigs.k8s.io/yaml"
+
+	"dhow/internal/logtest"
 )
-
-// output is a log that a test reads while it is written.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) has(what string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return strings.Contains(o.text.String(), what)
-}
 
 // remoteService allows user ann; its kubeconfig is in the file that it returns.
 func remoteService(t *testing.T) string {
@@ -102,7 +84,7 @@ func eventually(t *testing.T, done func() bool) {
 }
 
 func TestAConfigurationIsAskedInOrderAndFollowed(t *testing.T) {
-	remote, path, log := remoteService(t), filepath.Join(t.TempDir(), "authorization.yaml"), &output{}
+	remote, path, log := remoteService(t), filepath.Join(t.TempDir(), "authorization.yaml"), &logtest.Buffer{}
 	put(t, path, configuration(remote, "request.resourceAttributes.namespace == 'web'"))
 	a, err := New(Config{Options: Options{ConfigFile: path}, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Own: map[string]authorizer.Authorizer{RBAC: authorizerfactory.NewAlwaysDenyAuthorizer()}})
@@ -117,7 +99,7 @@ func TestAConfigurationIsAskedInOrderAndFollowed(t *testing.T) {
 		t.Error("the webhook is asked about the wrong requests")
 	}
 	put(t, path, configuration(remote, "request.nonsense"))
-	eventually(t, func() bool { return log.has(path) && log.has("authorizers[0].matchConditions[0].expression") })
+	eventually(t, func() bool { return log.Has(path) && log.Has("authorizers[0].matchConditions[0].expression") })
 	if asks(a, "ann", "web") != authorizer.DecisionAllow {
 		t.Error("a bad file has changed what is in force")
 	}

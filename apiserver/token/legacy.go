@@ -77,9 +77,9 @@ func (a *Authenticator) stillKept(ctx context.Context, c *legacyClaims, text str
 	secret, err := a.objects.secret(ctx, c.Namespace, c.Secret)
 	switch {
 	case err != nil || secret.DeletionTimestamp != nil:
-		return errors.New("Token has been invalidated") //nolint:staticcheck // upstream's words
+		return errors.New("token has been invalidated: its secret is gone")
 	case subtle.ConstantTimeCompare(secret.Data[corev1.ServiceAccountTokenKey], []byte(text)) == 0:
-		return errors.New("Token does not match server's copy") //nolint:staticcheck // upstream's words
+		return errors.New("token does not match the one in its secret")
 	}
 	account, err := a.objects.account(ctx, c.Namespace, c.Name)
 	switch {

@@ -149,7 +149,7 @@ func TestALegacyTokenHoldsWhileItsSecretKeepsIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, wrong := k.check(t, text); wrong != "Token has been invalidated" {
+	if _, wrong := k.check(t, text); wrong != "token has been invalidated: its secret is gone" {
 		t.Errorf("without its secret: %q", wrong)
 	}
 	keep := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "web", Name: "s2"}, Data: map[string][]byte{"token": []byte(text)}}

@@ -15,8 +15,9 @@ import (
 
 // On says what the controllers run on.
 type On struct {
-	// Client acts for all of them.
+	// Client acts for all of them; As, if set, for each under its own user.
 	Client kubernetes.Interface
+	As     func(user string) (kubernetes.Interface, error)
 	// Informers have not been started, or may be started again.
 	Informers informers.SharedInformerFactory
 	// Now is the clock, time.Now if nil.
@@ -26,8 +27,12 @@ type On struct {
 // Run runs controllers until the test ends. They are ready when it returns.
 func Run(t testing.TB, on On, controllers ...controller.Controller) {
 	t.Helper()
+	as := on.As
+	if as == nil {
+		as = func(string) (kubernetes.Interface, error) { return on.Client, nil }
+	}
 	manager, err := controller.New(controller.Config{
-		Client:    func(string) (kubernetes.Interface, error) { return on.Client, nil },
+		Client:    as,
 		Informers: on.Informers, Controllers: controllers, Now: on.Now,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})

@@ -6,9 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"dhow/internal/logtest"
 )
 
 const sample = `2026-01-01T00:00:01Z stdout F one
@@ -70,27 +71,9 @@ func TestALineCutOffByACrashIsLeftOut(t *testing.T) {
 	}
 }
 
-// safeBuffer is read while it is written.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 func TestFollowingGoesOnThroughRotationUntilTheEnd(t *testing.T) {
 	path := logFile(t, "2026-01-01T00:00:01Z stdout F one\n")
-	var out safeBuffer
+	var out logtest.Buffer
 	alive := make(chan struct{})
 	o := All()
 	o.Follow = true
@@ -127,7 +110,7 @@ func TestFollowingGoesOnThroughRotationUntilTheEnd(t *testing.T) {
 	}
 }
 
-func waitFor(t *testing.T, out *safeBuffer, want string) {
+func waitFor(t *testing.T, out *logtest.Buffer, want string) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)

@@ -6,29 +6,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"dhow/internal/logtest"
 )
-
-// output is a log that a test reads while it is written.
-type output struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) has(what string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return strings.Contains(o.text.String(), what)
-}
 
 func TestAGoodFileIsAppliedAndABadOneIsTold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config")
@@ -42,7 +24,7 @@ func TestAGoodFileIsAppliedAndABadOneIsTold(t *testing.T) {
 		}
 	}
 	put("one")
-	applied, log := make(chan string, 8), &output{}
+	applied, log := make(chan string, 8), &logtest.Buffer{}
 	file := &File{
 		Path: path, Data: []byte("one"), Log: slog.New(slog.NewTextHandler(log, nil)),
 		Apply: func(_ context.Context, data []byte) error {
@@ -71,7 +53,7 @@ func TestAGoodFileIsAppliedAndABadOneIsTold(t *testing.T) {
 		}
 	}
 	put("bad")
-	wait(func() bool { return log.has("line 1: not a word") && log.has(path) })
+	wait(func() bool { return log.Has("line 1: not a word") && log.Has(path) })
 	put("two")
 	select {
 	case got := <-applied:

@@ -26,7 +26,7 @@ const (
 	shortestPodSeconds = 60 * 60
 	usualPodSeconds    = 24 * 60 * 60
 	longestPodSeconds  = 91 * 24 * 60 * 60
-	longestStub        = 10 << 10
+	longestRequest     = 10 << 10
 )
 
 // podRequests are what node agents ask for on behalf of pods.
@@ -114,7 +114,7 @@ func validatePodRequest(_ context.Context, r *podRequest) field.ErrorList {
 	if s := *spec.MaxExpirationSeconds; s < shortestPodSeconds || s > longest {
 		c.Invalid(at.Child("maxExpirationSeconds"), s, fmt.Sprintf("must be in the range [%d, %d]", shortestPodSeconds, longest))
 	}
-	c.stub(at.Child("stubPKCS10Request"), spec.StubPKCS10Request)
+	c.proof(at.Child("stubPKCS10Request"), spec.StubPKCS10Request)
 	return c.Errors()
 }
 

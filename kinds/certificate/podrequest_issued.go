@@ -27,14 +27,14 @@ const (
 	refreshGap   = 10 * time.Minute
 )
 
-// stub checks the request by which a pod proves that it has the key.
-func (c *podRequestCheck) stub(at *field.Path, der []byte) {
+// proof checks the request by which a pod proves that it has the key.
+func (c *podRequestCheck) proof(at *field.Path, der []byte) {
 	if len(der) == 0 {
 		c.Required(at, "")
 		return
 	}
-	if len(der) > longestStub {
-		c.Add(field.TooLong(at, der, longestStub))
+	if len(der) > longestRequest {
+		c.Add(field.TooLong(at, der, longestRequest))
 		return
 	}
 	r, err := x509.ParseCertificateRequest(der)
@@ -140,8 +140,8 @@ func parseChain(text string) (leaf *x509.Certificate, wrong string) {
 	return leaf, ""
 }
 
-func sameKey(leaf *x509.Certificate, stub []byte) bool {
-	asked, err := x509.ParseCertificateRequest(stub)
+func sameKey(leaf *x509.Certificate, request []byte) bool {
+	asked, err := x509.ParseCertificateRequest(request)
 	if err != nil {
 		return false
 	}

@@ -61,7 +61,7 @@ func as(t *testing.T, c *apiservertest.Cluster, user string) kubernetes.Interfac
 	return client
 }
 
-func stub(t testing.TB, subject pkix.Name) []byte {
+func request(t testing.TB, subject pkix.Name) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -76,7 +76,7 @@ func stub(t testing.TB, subject pkix.Name) []byte {
 
 func asked(t testing.TB, signer string, groups ...string) *certificatesv1.CertificateSigningRequest {
 	t.Helper()
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: stub(t, pkix.Name{CommonName: "jane", Organization: groups})})
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: request(t, pkix.Name{CommonName: "jane", Organization: groups})})
 	return &certificatesv1.CertificateSigningRequest{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "r-"},
 		Spec: certificatesv1.CertificateSigningRequestSpec{
@@ -249,7 +249,7 @@ func podAsked(t testing.TB, edit func(*certificatesv1.PodCertificateRequest)) *c
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "r-"},
 		Spec: certificatesv1.PodCertificateRequestSpec{
 			SignerName: "example.com/a", PodName: "p", PodUID: "1", ServiceAccountName: "s", ServiceAccountUID: "2", NodeName: "n", NodeUID: "3",
-			StubPKCS10Request: stub(t, pkix.Name{}),
+			StubPKCS10Request: request(t, pkix.Name{}),
 		},
 	}
 	if edit != nil {

@@ -1,7 +1,6 @@
 package endpointslice_test
 
 import (
-	"context"
 	"net/netip"
 	"testing"
 	"time"
@@ -10,11 +9,10 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"dhow/apiserver"
 	"dhow/apiserver/apiservertest"
-	"dhow/controller"
+	"dhow/controller/controllertest"
 	"dhow/kinds/endpoints"
 	"dhow/kinds/endpointslice"
 	"dhow/kinds/event"
@@ -33,20 +31,7 @@ func control(t *testing.T) *apiservertest.Cluster {
 	check(t, err)
 	c := apiservertest.Start(t, []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), secret.Kind(), event.Kind(),
 		serviceaccount.Kind(serviceaccount.Config{}), pod.Kind(pod.Config{}), services, endpoints.Kind(), endpointslice.Kind()}, nil)
-	manager, err := controller.New(controller.Config{
-		Client:    func(string) (kubernetes.Interface, error) { return c.Client, nil },
-		Informers: c.Informers, Controllers: []controller.Controller{endpointslice.Controller(), endpointslice.Mirroring(), endpoints.Controller()},
-	})
-	check(t, err)
-	c.Informers.Start(c.Context.Done())
-	ctx, stop := context.WithCancel(c.Context)
-	ended := make(chan error, 1)
-	go func() { ended <- manager.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		check(t, <-ended)
-	})
-	check(t, manager.Ready(t.Context()))
+	controllertest.Run(t, controllertest.On{Client: c.Client, Informers: c.Informers}, endpointslice.Controller(), endpointslice.Mirroring(), endpoints.Controller())
 	return c
 }
 

@@ -164,8 +164,8 @@ func (s *step) finished() {
 	if now.Active > 0 && (turned || was.Active != now.Active) {
 		s.Invalid(s.at.Child("active"), now.Active, "active>0 is invalid for finished job")
 	}
-	nothingToDo := table.Value(s.job.Spec.Suspend) && ptr.Equal(s.job.Spec.Completions, ptr.To[int32](0))
-	if now.StartTime == nil && !nothingToDo && (turned || was.StartTime != nil) {
+	idle := table.Value(s.job.Spec.Suspend) && ptr.Equal(s.job.Spec.Completions, ptr.To[int32](0))
+	if now.StartTime == nil && !idle && (turned || was.StartTime != nil) {
 		s.Required(s.at.Child("startTime"), "startTime is required for finished job")
 	}
 	if left := now.UncountedTerminatedPods; left != nil && len(left.Failed)+len(left.Succeeded) > 0 &&

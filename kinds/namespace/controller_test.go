@@ -1,7 +1,6 @@
 package namespace_test
 
 import (
-	"context"
 	"slices"
 	"testing"
 	"time"
@@ -14,11 +13,10 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 
 	"dhow/apiserver/apiservertest"
-	"dhow/controller"
+	"dhow/controller/controllertest"
 	"dhow/kinds/namespace"
 )
 
@@ -28,20 +26,7 @@ func control(t *testing.T) *apiservertest.Cluster {
 	c := start(t)
 	content, err := metadata.NewForConfig(c.Server.ClientConfig("system:admin", "system:masters"))
 	check(t, err)
-	manager, err := controller.New(controller.Config{
-		Client:    func(string) (kubernetes.Interface, error) { return c.Client, nil },
-		Informers: c.Informers, Controllers: []controller.Controller{namespace.Controller(content)},
-	})
-	check(t, err)
-	c.Informers.Start(c.Context.Done())
-	ctx, stop := context.WithCancel(c.Context)
-	ended := make(chan error, 1)
-	go func() { ended <- manager.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		check(t, <-ended)
-	})
-	check(t, manager.Ready(t.Context()))
+	controllertest.Run(t, controllertest.On{Client: c.Client, Informers: c.Informers}, namespace.Controller(content))
 	return c
 }
 

@@ -1,7 +1,6 @@
 package namespace_test
 
 import (
-	"context"
 	"testing"
 
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -12,6 +11,7 @@ import (
 	"dhow/apiserver"
 	"dhow/apiserver/apiservertest"
 	"dhow/controller"
+	"dhow/controller/controllertest"
 	"dhow/kinds/configmap"
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
@@ -33,19 +33,8 @@ func TestItsRoleLetsTheControllerEmptyNamespaces(t *testing.T) {
 	roles, err := controller.Roles(declared)
 	check(t, err)
 	check(t, rbac.Reconcile(t.Context(), c.Client, roles))
-	manager, err := controller.New(controller.Config{
-		Client:    func(user string) (kubernetes.Interface, error) { return c.Server.Client(user) },
-		Informers: c.Informers, Controllers: declared,
-	})
-	check(t, err)
-	c.Informers.Start(c.Context.Done())
-	ctx, stop := context.WithCancel(c.Context)
-	ended := make(chan error, 1)
-	go func() { ended <- manager.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		check(t, <-ended)
-	})
+	own := func(user string) (kubernetes.Interface, error) { return c.Server.Client(user) }
+	controllertest.Run(t, controllertest.On{As: own, Informers: c.Informers}, declared...)
 	create(t, c, "n")
 	erase(t, c, "n")
 	awaitGone(t, c, "n")

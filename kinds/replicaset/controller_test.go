@@ -1,7 +1,6 @@
 package replicaset_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,13 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/yaml"
 
 	"dhow/apiserver"
 	"dhow/apiserver/apiservertest"
 	"dhow/controller"
+	"dhow/controller/controllertest"
 	"dhow/kinds/event"
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
@@ -41,20 +40,7 @@ func start(t *testing.T) *apiservertest.Cluster {
 func control(t *testing.T) *apiservertest.Cluster {
 	t.Helper()
 	c := start(t)
-	manager, err := controller.New(controller.Config{
-		Client:    func(string) (kubernetes.Interface, error) { return c.Client, nil },
-		Informers: c.Informers, Controllers: []controller.Controller{replicaset.Controller()},
-	})
-	check(t, err)
-	c.Informers.Start(c.Context.Done())
-	ctx, stop := context.WithCancel(c.Context)
-	ended := make(chan error, 1)
-	go func() { ended <- manager.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		check(t, <-ended)
-	})
-	check(t, manager.Ready(t.Context()))
+	controllertest.Run(t, controllertest.On{Client: c.Client, Informers: c.Informers}, replicaset.Controller())
 	return c
 }
 

@@ -1,7 +1,6 @@
 package replicationcontroller_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -11,12 +10,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 
 	"dhow/api/check/checktest"
 	"dhow/apiserver"
 	"dhow/apiserver/apiservertest"
-	"dhow/controller"
+	"dhow/controller/controllertest"
 	"dhow/kinds/event"
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
@@ -38,20 +36,7 @@ func start(t *testing.T) *apiservertest.Cluster {
 func control(t *testing.T) *apiservertest.Cluster {
 	t.Helper()
 	c := start(t)
-	manager, err := controller.New(controller.Config{
-		Client:    func(string) (kubernetes.Interface, error) { return c.Client, nil },
-		Informers: c.Informers, Controllers: []controller.Controller{replicationcontroller.Controller()},
-	})
-	check(t, err)
-	c.Informers.Start(c.Context.Done())
-	ctx, stop := context.WithCancel(c.Context)
-	ended := make(chan error, 1)
-	go func() { ended <- manager.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		check(t, <-ended)
-	})
-	check(t, manager.Ready(t.Context()))
+	controllertest.Run(t, controllertest.On{Client: c.Client, Informers: c.Informers}, replicationcontroller.Controller())
 	return c
 }
 

@@ -12,7 +12,7 @@ import (
 // TestNPMClient runs npm/client.test.js, a program built on @kubernetes/client-node.
 func TestNPMClient(t *testing.T) {
 	if missing := os.Getenv(npmKey); missing != "" {
-		t.Skip("the npm client cannot be installed (apt-get install npm): " + missing)
+		t.Fatal("the npm client cannot be installed (apt-get install npm): " + missing)
 	}
 	name, kubeconfig, err := shared.namespace(t.Cleanup, t.TempDir())
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"dhow/internal/imagebuild"
+	"dhow/internal/logtest"
 )
 
 const (
@@ -70,7 +71,7 @@ func startDebianRegistry(t *testing.T, program string) string {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, "serve", config)
-	var log lockedBuffer
+	var log logtest.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -96,12 +97,12 @@ func startDebianRegistry(t *testing.T, program string) string {
 }
 
 // debianFiles are Debian's packages of a program, unpacked. They are fetched before the test program leaves the
-// machine's network; without them the test is skipped.
+// machine's network; without them the test fails and says so.
 func debianFiles(t *testing.T, name string, programs ...string) (tree string, files []imagebuild.File) {
 	t.Helper()
 	dir := os.Getenv(packagesKey)
 	if dir == "" {
-		t.Skip("Debian's packages cannot be fetched: " + os.Getenv(packagesKey+"_ERROR"))
+		t.Fatal("Debian's packages cannot be fetched (does apt-get update work here?): " + os.Getenv(packagesKey+"_ERROR"))
 	}
 	dir = filepath.Join(dir, name)
 	files, err := imagebuild.Unpack(context.Background(), dir, programs...)

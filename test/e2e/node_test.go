@@ -1,14 +1,12 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"dhow/internal/logtest"
 )
 
 // node is a dhow server on a root of its own.
@@ -25,26 +25,8 @@ type node struct {
 	root   string
 	cmd    *exec.Cmd
 	ended  chan struct{}
-	log    *lockedBuffer
+	log    *logtest.Buffer
 	client kubernetes.Interface
-}
-
-// lockedBuffer collects what a running process prints.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // startNode runs a server until the test ends, and resets its root then. It returns when the node is Ready.
@@ -59,7 +41,7 @@ func startNode(t *testing.T) *node {
 // newNode has a root but no server yet.
 func newNode(t *testing.T) *node {
 	t.Helper()
-	n := &node{t: t, root: t.TempDir(), log: &lockedBuffer{}}
+	n := &node{t: t, root: t.TempDir(), log: &logtest.Buffer{}}
 	t.Cleanup(func() {
 		n.stop()
 		if out, err := n.dhow("reset", "--yes"); err != nil {

@@ -56,24 +56,19 @@ var (
 )
 
 // Admit merges the namespace's selector into the pod's.
-func (p *nodeSelector) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
-	pod, ok := admit.Object[*corev1.Pod](a, corev1.Resource("pods"))
-	if !ok {
-		return nil
-	}
-	own, err := p.namespaceSelector(ctx, a)
-	if err != nil {
-		return err
-	}
-	if labels.Conflicts(own, pod.Spec.NodeSelector) {
-		return conflict(a, pod, "pod node label selector conflicts with its namespace node label selector")
-	}
-	pod.Spec.NodeSelector = labels.Merge(own, pod.Spec.NodeSelector)
-	return p.Validate(ctx, a, o)
+func (p *nodeSelector) Admit(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	return p.check(ctx, a, func(pod *corev1.Pod, own labels.Set) {
+		pod.Spec.NodeSelector = labels.Merge(own, pod.Spec.NodeSelector)
+	})
 }
 
 // Validate checks the pod's selector against its namespace's and what is allowed there.
 func (p *nodeSelector) Validate(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	return p.check(ctx, a, func(*corev1.Pod, labels.Set) {})
+}
+
+// check calls merge when the pod's selector fits its namespace's, and then sees whether the outcome is allowed.
+func (p *nodeSelector) check(ctx context.Context, a admission.Attributes, merge func(*corev1.Pod, labels.Set)) error {
 	pod, ok := admit.Object[*corev1.Pod](a, corev1.Resource("pods"))
 	if !ok {
 		return nil
@@ -85,6 +80,7 @@ func (p *nodeSelector) Validate(ctx context.Context, a admission.Attributes, _ a
 	if labels.Conflicts(own, pod.Spec.NodeSelector) {
 		return conflict(a, pod, "pod node label selector conflicts with its namespace node label selector")
 	}
+	merge(pod, own)
 	allowed := p.selectors[a.GetNamespace()]
 	for key, value := range pod.Spec.NodeSelector {
 		if have, ok := allowed[key]; len(allowed) > 0 && (!ok || have != value) {
