@@ -15,9 +15,10 @@ const (
 )
 
 const (
-	busyRate = 16 << 20 // bytes allocated in a second from which on the program counts as busy
-	busyRoom = 64 << 20 // bytes that a busy program may allocate from one collection to the next, at least
-	calmFor  = 3        // seconds without being busy after which memory is given back
+	busyRate = 16 << 20  // bytes allocated in a second from which on the program counts as busy
+	busyRoom = 128 << 20 // bytes that a busy program may allocate from one collection to the next, at least
+	calmRate = 4 << 20   // bytes allocated in a second up to which it counts as calm: what it does by itself stays below
+	calmFor  = 3         // calm seconds after which memory is given back: a collection that holds up who is served just then
 )
 
 // Pace lets the collector run less often while much is allocated, since collections of a small heap would follow one
@@ -49,9 +50,11 @@ type pacer struct {
 func (p *pacer) second(allocated, live uint64) {
 	rate := allocated - p.allocated
 	p.allocated = allocated
-	if rate >= busyRate {
+	if rate >= calmRate {
 		p.calm = 0
-		p.set(busyPercent(live))
+		if rate >= busyRate {
+			p.set(busyPercent(live))
+		}
 		return
 	}
 	if p.calm++; p.calm == calmFor && p.percent != calmPercent {

@@ -17,10 +17,11 @@ func TestTheCollectorWaitsLongerWhileMuchIsAllocated(t *testing.T) {
 		wantAfter int
 	}{
 		{"calm from the start", 5, 1 << 20, 30 << 20, calmPercent},
-		{"busy with a small heap", 1, 100 << 20, 20 << 20, 400},
+		{"busy with a small heap", 1, 100 << 20, 20 << 20, 800},
 		{"busy with a large heap", 1, 100 << 20, 500 << 20, 100},
 		{"calm for less than a while", calmFor - 1, 0, 500 << 20, 100},
-		{"calm for a while", 1, 0, 500 << 20, calmPercent},
+		{"some traffic", 1, calmRate, 500 << 20, 100},
+		{"calm for a while", calmFor, 0, 500 << 20, calmPercent},
 	} {
 		for range step.seconds {
 			p.second(p.allocated+step.rate, step.live)
