@@ -4,7 +4,9 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	cliflag "k8s.io/component-base/cli/flag"
 
+	"dhow/apiserver/authn"
 	"dhow/assemble"
 )
 
@@ -21,6 +23,7 @@ func (f *accessFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&a.ClientCAFile, "client-ca-file", "", "authorities whose client certificates are believed besides the cluster's own; followed")
 	flags.StringVar(&a.TokenFile, "token-auth-file", "", "list of tokens and users (CSV); followed")
 	flags.StringVar(&a.ConfigFile, "authentication-config", "", "AuthenticationConfiguration: OpenID Connect issuers, anonymous paths; followed")
+	registerOIDC(flags, &a.OIDC)
 	flags.BoolVar(&f.anonymous, "anonymous-auth", true, "let requests without credentials in as system:anonymous; roles decide what it may")
 	flags.BoolVar(&f.bootstrap, "enable-bootstrap-token-auth", true, "let machines in by bootstrap tokens (dhow token)")
 	flags.StringVar(&a.Webhook.ConfigFile, "authentication-token-webhook-config-file", "", "kubeconfig of a service that knows tokens")
@@ -50,6 +53,19 @@ func (f *accessFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&s.KeyFiles, "service-account-key-file", nil, "further keys, public or private, that verify such tokens; followed")
 	flags.DurationVar(&s.MaxExpiration, "service-account-max-token-expiration", 0, "longest life of a token that is asked for (default: no limit)")
 	flags.BoolVar(&f.extend, "service-account-extend-token-expiration", true, "let the tokens that every pod gets live for a year, for clients that read them once")
+}
+
+// registerOIDC adds the flags of one OpenID Connect issuer.
+func registerOIDC(flags *pflag.FlagSet, o *authn.OIDC) {
+	flags.StringVar(&o.IssuerURL, "oidc-issuer-url", "", "OpenID Connect issuer whose tokens are believed (https); not together with --authentication-config")
+	flags.StringVar(&o.ClientID, "oidc-client-id", "", "audience of its tokens")
+	flags.StringVar(&o.CAFile, "oidc-ca-file", "", "authorities of the issuer's certificate (default: those of this machine)")
+	flags.StringVar(&o.UsernameClaim, "oidc-username-claim", "", "claim with the user's name (default: sub)")
+	flags.StringVar(&o.UsernamePrefix, "oidc-username-prefix", "", "prefix of users' names, - for none (default: the issuer's URL and #, or none with the claim email)")
+	flags.StringVar(&o.GroupsClaim, "oidc-groups-claim", "", "claim with the user's groups")
+	flags.StringVar(&o.GroupsPrefix, "oidc-groups-prefix", "", "prefix of groups' names")
+	flags.StringSliceVar(&o.SigningAlgorithms, "oidc-signing-algs", nil, "algorithms by which tokens may be signed (default: RS256)")
+	flags.Var(cliflag.NewMapStringStringNoSplit(&o.RequiredClaims), "oidc-required-claim", "claim=value that a token must have; given again, further ones")
 }
 
 // access is what assemble is told of them.

@@ -52,7 +52,7 @@ type Authentication struct {
 	reviews  authenticator.Request
 	clients  []certificates
 	proxies  []proxy
-	jwt      *jwt // nil without a configuration file
+	jwt      *jwt // nil without a configuration file and flags of an issuer
 	followed []*follow.File
 }
 
@@ -114,10 +114,10 @@ func (a *Authentication) tokens() (authenticator.Token, error) {
 	if !c.NoBootstrapTokens && c.Secrets != nil {
 		anyAudience(bootstrap{c.Secrets})
 	}
-	if c.ConfigFile != "" {
-		if err := a.openConfig(); err != nil {
-			return nil, err
-		}
+	if err := a.openJWT(); err != nil {
+		return nil, err
+	}
+	if a.jwt != nil {
 		anyAudience(a.jwt)
 	}
 	if c.Webhook.ConfigFile != "" {
@@ -128,6 +128,17 @@ func (a *Authentication) tokens() (authenticator.Token, error) {
 		all = append(all, remote)
 	}
 	return tokencache.New(tokenunion.New(all...), true, tokenTTL, 0), nil
+}
+
+// openJWT believes the issuers of the configuration file, or the one of flags.
+func (a *Authentication) openJWT() error {
+	switch {
+	case a.config.ConfigFile != "":
+		return a.openConfig()
+	case a.config.OIDC.given():
+		return a.openOIDC()
+	}
+	return nil
 }
 
 // Request finds out who makes a request.

@@ -207,14 +207,17 @@ func (i *issuer) token(t *testing.T, claims jwtlib.MapClaims) string {
 	return text
 }
 
+func (i *issuer) ca() string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.server.Certificate().Raw}))
+}
+
 // configuration believes the issuer and maps claims by CEL.
 func (i *issuer) configuration(prefix string) string {
-	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.server.Certificate().Raw}))
 	text, _ := json.Marshal(map[string]any{
 		"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration",
 		"anonymous": map[string]any{"enabled": true, "conditions": []any{map[string]any{"path": "/livez"}}},
 		"jwt": []any{map[string]any{
-			"issuer":               map[string]any{"url": i.server.URL, "audiences": []string{"dhow"}, "certificateAuthority": ca},
+			"issuer":               map[string]any{"url": i.server.URL, "audiences": []string{"dhow"}, "certificateAuthority": i.ca()},
 			"claimValidationRules": []any{map[string]any{"expression": "claims.hd == 'example.org'", "message": "hd must be example.org"}},
 			"claimMappings": map[string]any{
 				"username": map[string]any{"expression": "'" + prefix + "' + claims.sub"},
@@ -260,6 +263,48 @@ func TestOpenIDConnectIssuersAreBelievedAsConfigured(t *testing.T) {
 	})
 }
 
+func TestAnIssuerOfFlagsIsBelieved(t *testing.T) {
+	i := newIssuer(t)
+	ca := filepath.Join(t.TempDir(), "ca.crt")
+	put(t, ca, i.ca())
+	for name, c := range map[string]struct {
+		edit   func(*OIDC)
+		claims jwtlib.MapClaims
+		want   string
+		groups []string
+	}{
+		"defaults":        {func(*OIDC) {}, jwtlib.MapClaims{"sub": "ann", "groups": []string{"dev"}}, i.server.URL + "#ann", nil},
+		"prefix":          {func(o *OIDC) { o.UsernamePrefix = "oidc:" }, jwtlib.MapClaims{"sub": "ann"}, "oidc:ann", nil},
+		"no prefix":       {func(o *OIDC) { o.UsernamePrefix = "-" }, jwtlib.MapClaims{"sub": "ann"}, "ann", nil},
+		"email":           {func(o *OIDC) { o.UsernameClaim = "email" }, jwtlib.MapClaims{"email": "a@x.org", "email_verified": true}, "a@x.org", nil},
+		"unproven email":  {func(o *OIDC) { o.UsernameClaim = "email" }, jwtlib.MapClaims{"email": "a@x.org", "email_verified": false}, "", nil},
+		"groups":          {func(o *OIDC) { o.UsernamePrefix, o.GroupsClaim, o.GroupsPrefix = "-", "groups", "g:" }, jwtlib.MapClaims{"sub": "ann", "groups": []string{"dev"}}, "ann", []string{"g:dev"}},
+		"required claims": {func(o *OIDC) { o.UsernamePrefix, o.RequiredClaims = "-", map[string]string{"hd": "x"} }, jwtlib.MapClaims{"sub": "ann", "hd": "x"}, "ann", nil},
+		"a claim missing": {func(o *OIDC) { o.RequiredClaims = map[string]string{"hd": "x", "a": "b"} }, jwtlib.MapClaims{"sub": "ann", "hd": "x"}, "", nil},
+		"not by RS256":    {func(o *OIDC) { o.SigningAlgorithms = nil }, jwtlib.MapClaims{"sub": "ann"}, "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := OIDC{IssuerURL: i.server.URL, ClientID: "dhow", CAFile: ca, SigningAlgorithms: []string{"ES256"}}
+			c.edit(&o)
+			conf, _ := config(t, Options{OIDC: o})
+			a := running(t, conf)
+			c.claims["aud"] = "dhow"
+			token := i.token(t, c.claims)
+			eventually(t, func() bool { return a.jwt.current.Load() != nil && a.jwt.current.Load().check() == nil })
+			got, groups := who(a, token)
+			if c.want == "" && !strings.HasPrefix(got, "nobody:") || c.want != "" && got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+			for _, g := range c.groups {
+				if !slices.Contains(groups, g) {
+					t.Errorf("groups %v, want %v", groups, c.groups)
+				}
+			}
+		})
+	}
+}
+
 func TestAWebhookKnowsTokens(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var review struct {
@@ -293,14 +338,26 @@ func TestWrongOptionsAreNamed(t *testing.T) {
 	conf, _ := config(t, Options{})
 	ca := filepath.Join(dir, "ca.crt")
 	put(t, ca, string(conf.ClusterCA))
+	oidc := func(edit func(*OIDC)) Options {
+		o := OIDC{IssuerURL: "https://issuer", ClientID: "dhow"}
+		edit(&o)
+		return Options{OIDC: o}
+	}
 	for want, o := range map[string]Options{
 		"--client-ca-file":  {ClientCAFile: filepath.Join(dir, "absent")},
 		"--token-auth-file": {TokenFile: filepath.Join(dir, "absent")},
 		bad:                 {ConfigFile: bad},
-		"--authentication-token-webhook-config-file":    {Webhook: Webhook{ConfigFile: filepath.Join(dir, "absent")}},
-		"--authentication-token-webhook-version":        {Webhook: Webhook{Version: "v2"}},
-		"--requestheader-username-headers: empty value": {RequestHeader: RequestHeader{UsernameHeaders: []string{" "}}},
-		"overlapping certificates":                      {RequestHeader: RequestHeader{CAFile: ca}},
+		"--authentication-token-webhook-config-file":                         {Webhook: Webhook{ConfigFile: filepath.Join(dir, "absent")}},
+		"--authentication-token-webhook-version":                             {Webhook: Webhook{Version: "v2"}},
+		"--requestheader-username-headers: empty value":                      {RequestHeader: RequestHeader{UsernameHeaders: []string{" "}}},
+		"--authentication-config and --oidc-* are mutually exclusive":        {ConfigFile: bad, OIDC: OIDC{GroupsClaim: "g"}},
+		"must be specified together":                                         oidc(func(o *OIDC) { o.ClientID = "" }),
+		`--oidc-signing-algs "none": must be one of`:                         oidc(func(o *OIDC) { o.SigningAlgorithms = []string{"none"} }),
+		`--oidc-issuer-url: Invalid value: "http://x"`:                       oidc(func(o *OIDC) { o.IssuerURL = "http://x" }),
+		`--oidc-issuer-url: Invalid value: "https://kubernetes.default.svc"`: oidc(func(o *OIDC) { o.IssuerURL = "https://kubernetes.default.svc" }),
+		"--oidc-ca-file: open":                                               oidc(func(o *OIDC) { o.CAFile = filepath.Join(dir, "absent") }),
+		"--oidc-ca-file: Invalid value":                                      oidc(func(o *OIDC) { o.CAFile = bad }),
+		"overlapping certificates":                                           {RequestHeader: RequestHeader{CAFile: ca}},
 	} {
 		c := conf
 		c.Options = o

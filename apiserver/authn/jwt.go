@@ -27,13 +27,14 @@ import (
 	"dhow/internal/follow"
 )
 
-// jwt believes the OpenID Connect issuers that the configuration file names.
+// jwt believes the OpenID Connect issuers that the configuration file, or flags, name.
 type jwt struct {
-	issuers []string // of service accounts: nobody else's
-	server  string
-	config  *apiserver.AuthenticationConfiguration // the first
-	current atomic.Pointer[verifiers]
-	ended   sync.WaitGroup
+	issuers    []string // of service accounts: nobody else's
+	server     string
+	algorithms []string                               // that are believed
+	config     *apiserver.AuthenticationConfiguration // the first
+	current    atomic.Pointer[verifiers]
+	ended      sync.WaitGroup
 }
 
 // verifiers are one for each issuer of a configuration.
@@ -59,7 +60,7 @@ func (a *Authentication) openConfig() error {
 	if err != nil {
 		return fmt.Errorf("--authentication-config: %w", err)
 	}
-	j := &jwt{issuers: a.config.Issuers, server: a.config.ServerID}
+	j := &jwt{issuers: a.config.Issuers, server: a.config.ServerID, algorithms: oidc.AllValidSigningAlgorithms()}
 	if j.config, err = j.parse(data); err != nil {
 		return fmt.Errorf("--authentication-config %s: %w", path, err)
 	}
@@ -134,7 +135,7 @@ func (j *jwt) open(ctx context.Context, c *apiserver.AuthenticationConfiguration
 
 func (j *jwt) verifier(ctx context.Context, c *apiserver.JWTAuthenticator) (oidc.AuthenticatorTokenWithHealthCheck, error) {
 	o := oidc.Options{
-		JWTAuthenticator: *c, SupportedSigningAlgs: oidc.AllValidSigningAlgorithms(), DisallowedIssuers: j.issuers, APIServerID: j.server,
+		JWTAuthenticator: *c, SupportedSigningAlgs: j.algorithms, DisallowedIssuers: j.issuers, APIServerID: j.server,
 	}
 	if c.Issuer.CertificateAuthority != "" {
 		ca, err := dynamiccertificates.NewStaticCAContent("oidc-authenticator", []byte(c.Issuer.CertificateAuthority))

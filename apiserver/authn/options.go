@@ -24,6 +24,8 @@ type Options struct {
 	TokenFile string
 	// ConfigFile is an AuthenticationConfiguration: OpenID Connect issuers, and who may be anonymous.
 	ConfigFile string
+	// OIDC is an OpenID Connect issuer; not together with ConfigFile.
+	OIDC OIDC
 	// Anonymous says whether requests without credentials are let in as system:anonymous; true if nil.
 	Anonymous *bool
 	// NoBootstrapTokens turns secrets of type bootstrap.kubernetes.io/token off.
@@ -73,6 +75,7 @@ func (o *Options) check(clusterCA []byte) error {
 	default:
 		all = append(all, fmt.Errorf("--authentication-token-webhook-version %q: v1 or v1beta1", o.Webhook.Version))
 	}
+	all = append(all, o.OIDC.check(o.ConfigFile))
 	if r.CAFile != "" && len(r.AllowedNames) == 0 {
 		all = append(all, o.checkOverlap(clusterCA))
 	}
