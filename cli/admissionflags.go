@@ -18,7 +18,7 @@ type admissionFlags struct {
 func (f *admissionFlags) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.enable, "enable-admission-plugins", nil, "admission plug-ins that run besides those that do by default")
 	flags.StringSliceVar(&f.disable, "disable-admission-plugins", nil, "admission plug-ins that do not run though they do by default")
-	flags.StringVar(&f.file, "admission-control-config-file", "", "file with the configurations of admission plug-ins")
+	flags.StringVar(&f.file, "admission-control-config-file", "", "file with the configurations of admission plug-ins (default: PodSecurity warns of pods beyond baseline)")
 }
 
 func (f *admissionFlags) config() (assemble.AdmissionConfig, error) {

@@ -24,7 +24,8 @@ import (
 
 // PodSecurity refuses pods that the namespace's labels pod-security.kubernetes.io/<mode> do not allow, and warns of
 // workloads that would make such pods. The checks are the library's. configuration (a PodSecurityConfiguration) says
-// what holds for namespaces without labels, and who is exempt; when empty, such namespaces allow everything.
+// what holds for namespaces without labels, and who is exempt; when empty, such namespaces allow everything and warn of
+// what is beyond baseline, except in kube-system, where the cluster's own parts run.
 func PodSecurity(f informers.SharedInformerFactory, client kubernetes.Interface, configuration []byte) (admission.Interface, error) {
 	core := f.Core().V1()
 	core.Namespaces().Informer()
@@ -32,6 +33,10 @@ func PodSecurity(f informers.SharedInformerFactory, client kubernetes.Interface,
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("pod security: %w", err)
+	}
+	namespaces := podsecurity.NamespaceGetterFromListerAndClient(core.Namespaces().Lister(), client)
+	if len(configuration) == 0 {
+		configuration, namespaces = []byte(defaultConfiguration), quietSystem{namespaces}
 	}
 	config, err := load.LoadFromData(configuration)
 	if err != nil {
@@ -41,13 +46,34 @@ func PodSecurity(f informers.SharedInformerFactory, client kubernetes.Interface,
 		Configuration: config,
 		Evaluator:     evaluator, Metrics: metrics.NewPrometheusRecorder(podsecurityapi.GetAPIVersion()),
 		PodSpecExtractor: podsecurity.DefaultPodSpecExtractor{},
-		NamespaceGetter:  podsecurity.NamespaceGetterFromListerAndClient(core.Namespaces().Lister(), client),
+		NamespaceGetter:  namespaces,
 		PodLister:        podsecurity.PodListerFromInformer(core.Pods().Lister()),
 	}
 	if err := errors.Join(library.CompleteConfiguration(), library.ValidateConfiguration()); err != nil {
 		return nil, fmt.Errorf("configuration of PodSecurity: %w", err)
 	}
 	return &podSecurity{admission.NewHandler(admission.Create, admission.Update), library}, nil
+}
+
+// defaultConfiguration holds when an administrator gives none.
+const defaultConfiguration = `
+apiVersion: pod-security.admission.config.k8s.io/v1
+kind: PodSecurityConfiguration
+defaults: {warn: baseline}
+`
+
+// quietSystem has kube-system warn of nothing unless it is labelled. An exemption would pass over its labels too.
+type quietSystem struct{ podsecurity.NamespaceGetter }
+
+// GetNamespace implements podsecurity.NamespaceGetter.
+func (q quietSystem) GetNamespace(ctx context.Context, name string) (*corev1.Namespace, error) {
+	ns, err := q.NamespaceGetter.GetNamespace(ctx, name)
+	if err != nil || name != metav1.NamespaceSystem || ns.Labels[podsecurityapi.WarnLevelLabel] != "" {
+		return ns, err
+	}
+	ns = ns.DeepCopy()
+	metav1.SetMetaDataLabel(&ns.ObjectMeta, podsecurityapi.WarnLevelLabel, string(podsecurityapi.LevelPrivileged))
+	return ns, nil
 }
 
 type podSecurity struct {

@@ -1,8 +1,10 @@
 package namespace_test
 
 import (
+	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +15,7 @@ import (
 	"dhow/api/admit/admittest"
 	"dhow/apiserver"
 	"dhow/apiserver/apiservertest"
+	"dhow/kinds/deployment"
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
 	"dhow/kinds/pod"
@@ -50,6 +53,65 @@ func TestNamespacesLabelsSayWhichPodsAreAllowed(t *testing.T) {
 	_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name: "wrong", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "some"}}}, metav1.CreateOptions{})
 	admittest.Check(t, err, `metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "some": must be one of privileged, baseline, restricted`)
+}
+
+// heard collects what the server warns of.
+type heard struct{ texts []string }
+
+// HandleWarningHeader implements rest.WarningHandler.
+func (h *heard) HandleWarningHeader(_ int, _ string, text string) { h.texts = append(h.texts, text) }
+
+func TestWithoutLabelsAndConfigurationClientsAreWarnedOfWhatIsBeyondBaseline(t *testing.T) {
+	cluster := apiservertest.Start(t, []apiserver.Kind{namespace.Kind(), node.Kind(node.Config{}), secret.Kind(), deployment.Kind(),
+		serviceaccount.Kind(serviceaccount.Config{}), pod.Kind(pod.Config{})}, func(c *apiserver.Config) {
+		c.Admission = func(client kubernetes.Interface, f informers.SharedInformerFactory) ([]admission.Interface, error) {
+			p, err := namespace.PodSecurity(f, client, nil)
+			return []admission.Interface{p}, err
+		}
+	})
+	said := &heard{}
+	cluster.Config.WarningHandler = said
+	client, err := kubernetes.NewForConfig(cluster.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, level := range map[string]string{"silent": "privileged", "strict": "restricted"} {
+		if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+			Name: name, Labels: map[string]string{"pod-security.kubernetes.io/warn": level}}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const (
+		plain      = `{containers: [{name: c, image: i}]}`
+		privileged = `{containers: [{name: c, image: i, securityContext: {privileged: true}}]}`
+		beyond     = `would violate PodSecurity "baseline:latest": privileged (container "c" must not set securityContext.privileged=true)`
+	)
+	for _, c := range []struct{ namespace, spec, want string }{
+		{"default", plain, ""}, {"default", privileged, beyond}, {"kube-system", privileged, ""},
+		{"silent", privileged, ""}, {"strict", plain, `would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false`},
+	} {
+		for _, create := range []func() error{
+			func() error {
+				p := admittest.YAML[corev1.Pod](t, `{metadata: {generateName: p-}, spec: `+c.spec+`}`)
+				_, err := client.CoreV1().Pods(c.namespace).Create(t.Context(), p, metav1.CreateOptions{})
+				return err
+			},
+			func() error {
+				d := admittest.YAML[appsv1.Deployment](t, `{metadata: {generateName: d-}, spec: {selector: {matchLabels: {a: b}},
+					template: {metadata: {labels: {a: b}}, spec: `+c.spec+`}}}`)
+				_, err := client.AppsV1().Deployments(c.namespace).Create(t.Context(), d, metav1.CreateOptions{})
+				return err
+			},
+		} {
+			said.texts = nil
+			if err := create(); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(said.texts, "\n"); !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
+				t.Errorf("%s in %s: warned of %q, want %q", c.spec, c.namespace, got, c.want)
+			}
+		}
+	}
 }
 
 func TestConfigurationSaysWhatHoldsWithoutLabelsAndForWhomItDoesNot(t *testing.T) {
