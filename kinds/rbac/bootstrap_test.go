@@ -75,6 +75,38 @@ func TestReconcileRepairsAndKeepsAdditions(t *testing.T) {
 	}
 }
 
+func TestReconcileTreatsBindingsThatAreThereAsUpstream(t *testing.T) {
+	protected := map[string]string{rbacv1.AutoUpdateAnnotationKey: "false"}
+	proxy, other := username(user.KubeProxy), username("ann")
+	for name, c := range map[string]struct {
+		have *rbacv1.ClusterRoleBinding
+		role string
+		want []rbacv1.Subject
+	}{
+		"subjects beyond nobody stay": {bound("system:node", group(user.NodesGroup)), "system:node", []rbacv1.Subject{group(user.NodesGroup)}},
+		"missing ones are added":      {bound("system:node-proxier", other), "system:node-proxier", []rbacv1.Subject{other, proxy}},
+		"another role is replaced":    {boundTo("view", "system:node-proxier", nil, other), "system:node-proxier", []rbacv1.Subject{proxy}},
+		"the protected stay":          {boundTo("view", "system:node-proxier", protected, other), "view", []rbacv1.Subject{other}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := fake.NewClientset(c.have)
+			if err := Reconcile(t.Context(), client, nil); err != nil {
+				t.Fatal(err)
+			}
+			got, err := client.RbacV1().ClusterRoleBindings().Get(t.Context(), c.have.Name, metav1.GetOptions{})
+			if err != nil || got.RoleRef.Name != c.role || !slices.Equal(got.Subjects, c.want) {
+				t.Errorf("role %s of %v, %v; want %s of %v", got.RoleRef.Name, got.Subjects, err, c.role, c.want)
+			}
+		})
+	}
+}
+
+func boundTo(role, name string, annotations map[string]string, subjects ...rbacv1.Subject) *rbacv1.ClusterRoleBinding {
+	b := bound(name, subjects...)
+	b.RoleRef.Name, b.Annotations = role, annotations
+	return b
+}
+
 func TestDefaultsLetPartsDoTheirWork(t *testing.T) {
 	objects := Defaults()
 	preAggregate(objects)
