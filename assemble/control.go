@@ -3,12 +3,14 @@ package assemble
 import (
 	"context"
 	"errors"
+	"net/netip"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 
 	"dhow/controller"
 	"dhow/garbage"
+	"dhow/kinds/configmap"
 	"dhow/kinds/flowcontrol"
 	"dhow/kinds/namespace"
 	"dhow/kinds/priorityclass"
@@ -35,10 +37,16 @@ func (s *server) buildControl() error {
 	addresses := reach(s.milestones.addresses, func(ctx context.Context) error {
 		return servicecidr.Reconcile(ctx, admin, s.config.ServiceCIDRs, s.config.Log)
 	})
+	info := func(ctx context.Context) error {
+		server := "https://" + netip.AddrPortFrom(s.config.AdvertiseAddress, uint16(s.config.Port)).String()
+		return configmap.PublishClusterInfo(ctx, admin, server, s.identity.CA.PEM)
+	}
 	s.add(lifecycle.Part{
-		Name:  "roles",
-		Run:   waitForEnd,
-		Ready: func(ctx context.Context) error { return errors.Join(roles(ctx), classes(ctx), addresses(ctx)) },
+		Name: "roles",
+		Run:  waitForEnd,
+		Ready: func(ctx context.Context) error {
+			return errors.Join(roles(ctx), classes(ctx), addresses(ctx), info(ctx))
+		},
 	})
 	manager, err := controller.New(controller.Config{
 		Client:    func(user string) (kubernetes.Interface, error) { return s.api.Client(user) },

@@ -25,8 +25,8 @@ const legacyIssuer = "kubernetes/serviceaccount"
 
 // Labels of secrets with tokens: the day of the last use, and since when the token is refused.
 const (
-	lastUsedLabel     = "kubernetes.io/legacy-token-last-used"
-	invalidSinceLabel = "kubernetes.io/legacy-token-invalid-since"
+	LastUsedLabel     = "kubernetes.io/legacy-token-last-used"
+	InvalidSinceLabel = "kubernetes.io/legacy-token-invalid-since"
 )
 
 // legacyClaims are those of tokens without an end.
@@ -91,11 +91,11 @@ func (a *Authenticator) stillKept(ctx context.Context, c *legacyClaims, text str
 		return fmt.Errorf("ServiceAccount UID (%s) does not match claim (%s)", account.UID, c.UID)
 	}
 	a.noteUse(ctx, secret)
-	if secret.Labels[invalidSinceLabel] != "" {
+	if secret.Labels[InvalidSinceLabel] != "" {
 		audit.AddAuditAnnotation(ctx, "authentication.k8s.io/legacy-token-invalidated", secret.Name+"/"+secret.Namespace)
 		a.metrics.invalid.Inc()
 		return fmt.Errorf("the token in secret %s/%s for service account %s/%s has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the '%s' label from the secret to temporarily allow use of this token",
-			c.Namespace, c.Secret, c.Namespace, c.Name, invalidSinceLabel)
+			c.Namespace, c.Secret, c.Namespace, c.Name, InvalidSinceLabel)
 	}
 	if slices.ContainsFunc(account.Secrets, func(r corev1.ObjectReference) bool { return r.Name == secret.Name }) {
 		warning.AddWarning(ctx, "", "Use tokens from the TokenRequest API or manually created secret-based tokens instead of auto-generated secret-based tokens.")
@@ -112,11 +112,11 @@ func (a *Authenticator) stillKept(ctx context.Context, c *legacyClaims, text str
 func (a *Authenticator) noteUse(ctx context.Context, secret *corev1.Secret) {
 	now := time.Now().UTC()
 	day, next := now.Format(time.DateOnly), now.AddDate(0, 0, 1).Format(time.DateOnly)
-	if last := secret.Labels[lastUsedLabel]; last == day || last == next || a.config.Client == nil {
+	if last := secret.Labels[LastUsedLabel]; last == day || last == next || a.config.Client == nil {
 		return
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": secret.UID, "labels": map[string]string{lastUsedLabel: day},
+		"uid": secret.UID, "labels": map[string]string{LastUsedLabel: day},
 	}})
 	if err == nil {
 		_, err = a.config.Client.CoreV1().Secrets(secret.Namespace).Patch(ctx, secret.Name, types.MergePatchType, patch, metav1.PatchOptions{})

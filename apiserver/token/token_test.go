@@ -160,7 +160,7 @@ func TestALegacyTokenHoldsWhileItsSecretKeepsIt(t *testing.T) {
 		t.Errorf("%q, %q", who, wrong)
 	}
 	got, err := k.fake.CoreV1().Secrets("web").Get(t.Context(), "s2", metav1.GetOptions{})
-	if err != nil || got.Labels[lastUsedLabel] != time.Now().UTC().Format(time.DateOnly) {
+	if err != nil || got.Labels[LastUsedLabel] != time.Now().UTC().Format(time.DateOnly) {
 		t.Errorf("the use is noted as %v, %v", got.Labels, err)
 	}
 }

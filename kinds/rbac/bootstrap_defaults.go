@@ -12,8 +12,8 @@ import (
 // CoreDNSUser is the user of dhow's cluster DNS.
 const CoreDNSUser = "system:coredns"
 
-// Defaults are the roles and bindings of every cluster: upstream's of v1.36 and dhow's own system:coredns. What a
-// node may do is the node authorizer's to say.
+// Defaults are the roles and bindings of every cluster: upstream's of v1.36, kubeadm's for joining machines, and dhow's
+// own system:coredns. What a node may do is the node authorizer's to say.
 func Defaults() []runtime.Object {
 	var all []runtime.Object
 	for _, r := range append(userRoles(), componentRoles()...) {
@@ -123,6 +123,7 @@ func namespacedDefaults() []runtime.Object {
 		cloud          = "system:controller:cloud-provider"
 		signer         = "system:controller:bootstrap-signer"
 		cleaner        = "system:controller:token-cleaner"
+		clusterInfo    = "kubeadm:bootstrap-signer-clusterinfo" // as kubeadm, which joining machines expect
 	)
 	lock := on("get watch list create update", "coordination.k8s.io", "leases leasecandidates")
 	return []runtime.Object{
@@ -133,6 +134,7 @@ func namespacedDefaults() []runtime.Object {
 		role(system, lockManager, lock),
 		role(system, lockScheduler, lock),
 		role(public, signer, on(read, "core", "configmaps"), on("update", "core", "configmaps", "cluster-info"), events()),
+		role(public, clusterInfo, on("get", "core", "configmaps", "cluster-info")),
 		role(system, CoreDNSUser, // it publishes each node's address, and reads its Corefile
 			on(read, "core", "configmaps", "coredns"),
 			on("create", "core", "configmaps"),
@@ -147,6 +149,7 @@ func namespacedDefaults() []runtime.Object {
 		boundIn(system, cleaner, cleaner, account("token-cleaner")),
 		boundIn(system, cloud, cloud, account("cloud-provider")),
 		boundIn(public, signer, signer, account("bootstrap-signer")),
+		boundIn(public, clusterInfo, clusterInfo, username(user.Anonymous)),
 		boundIn(system, CoreDNSUser, CoreDNSUser, username(CoreDNSUser)),
 	}
 }

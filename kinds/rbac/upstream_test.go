@@ -30,6 +30,9 @@ var meant = []string{
 	"+ClusterRole system:node: certificates.k8s.io/clustertrustbundles: get list watch",
 	"+ClusterRole system:node: certificates.k8s.io/podcertificaterequests: create get list watch",
 	"+ClusterRole system:kube-scheduler: resource.k8s.io/devicetaintrules: get list watch",
+	// Upstream leaves these to kubeadm.
+	"+Role kube-public/kubeadm:bootstrap-signer-clusterinfo: core/configmaps cluster-info: get",
+	"+RoleBinding kube-public/kubeadm:bootstrap-signer-clusterinfo to Role kubeadm:bootstrap-signer-clusterinfo: User system:anonymous",
 	// The cluster's DNS is a part of dhow with a user of its own.
 	"+ClusterRole system:coredns",
 	"+Role kube-system/system:coredns: core/configmaps coredns: get list watch",
