@@ -88,6 +88,9 @@ func (n *Node) register(ctx context.Context) error {
 	if err := n.addLabels(ctx, have); err != nil {
 		return err
 	}
+	if err := n.registerStorage(ctx, have); err != nil {
+		return err
+	}
 	cidrs, err := n.awaitCIDRs(ctx)
 	if err != nil {
 		return err
