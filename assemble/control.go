@@ -32,7 +32,12 @@ func (s *server) buildControl() error {
 		return err
 	}
 	admin := s.admin()
-	roles := reach(s.milestones.roles, func(ctx context.Context) error { return rbac.Reconcile(ctx, admin, own) })
+	roles := reach(s.milestones.roles, func(ctx context.Context) error {
+		if err := rbac.Reconcile(ctx, admin, own); err != nil {
+			return err
+		}
+		return s.roles.Await(ctx, own) // else the first requests of controllers would be refused
+	})
 	classes := reach(s.milestones.classes, func(ctx context.Context) error { return priorityclass.Reconcile(ctx, admin) })
 	addresses := reach(s.milestones.addresses, func(ctx context.Context) error {
 		return servicecidr.Reconcile(ctx, admin, s.config.ServiceCIDRs, s.config.Log)

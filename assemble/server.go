@@ -71,6 +71,7 @@ type server struct {
 	config     ServerConfig
 	identity   *identity.Identity
 	api        *apiserver.Server
+	roles      *rbac.Authorizer
 	store      *store.Store
 	kubelet    net.Listener
 	milestones milestones
@@ -167,9 +168,8 @@ func (s *server) servingNames() []string {
 
 func (s *server) buildAPI(ctx context.Context, listener net.Listener) error {
 	c := s.config
-	var roles *rbac.Authorizer
 	guard := func(store *genericregistry.Store) {
-		roles.Guard(store, func() authorizer.Authorizer { return s.api.Authorizer() })
+		s.roles.Guard(store, func() authorizer.Authorizer { return s.api.Authorizer() })
 	}
 	shared := func() informers.SharedInformerFactory { return s.api.Informers() }
 	all, err := kinds(c, s.identity, s.admin, shared, guard)
@@ -180,8 +180,8 @@ func (s *server) buildAPI(ctx context.Context, listener net.Listener) error {
 		Kinds: all, Store: s.store, Identity: s.identity, Listener: listener, ServingNames: s.servingNames(),
 		Advertise: netip.AddrPortFrom(c.AdvertiseAddress, uint16(c.Port)), ServiceIP: nth(c.ServiceCIDRs[0], 1),
 		Authorizer: func(f informers.SharedInformerFactory) (authorizer.Authorizer, error) {
-			roles, err = rbac.NewAuthorizer(f)
-			return roles, err
+			s.roles, err = rbac.NewAuthorizer(f)
+			return s.roles, err
 		},
 		NodeAuthorizer: nodeAuthorizer, Authorization: c.Authorization,
 		Authentication: c.Authentication, ServiceAccounts: c.ServiceAccounts.Options,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -47,6 +49,35 @@ func Reconcile(ctx context.Context, client kubernetes.Interface, extra []runtime
 		})
 	}
 	return g.Wait()
+}
+
+// Await blocks until the authorizer has heard of cluster roles and their bindings: their holders are not refused from
+// then on.
+func (a *Authorizer) Await(ctx context.Context, objects []runtime.Object) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !a.knows(objects) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (a *Authorizer) knows(objects []runtime.Object) bool {
+	return !slices.ContainsFunc(objects, func(obj runtime.Object) bool {
+		switch o := obj.(type) {
+		case *rbacv1.ClusterRole:
+			_, err := a.clusterRoles.Get(o.Name)
+			return err != nil
+		case *rbacv1.ClusterRoleBinding:
+			_, known, err := a.clusterBindings.GetByKey(o.Name)
+			return err != nil || !known
+		}
+		return false
+	})
 }
 
 // marked are copies of objects with the label and annotation of default ones.

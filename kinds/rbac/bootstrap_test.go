@@ -1,6 +1,8 @@
 package rbac
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -98,6 +100,31 @@ func TestReconcileTreatsBindingsThatAreThereAsUpstream(t *testing.T) {
 				t.Errorf("role %s of %v, %v; want %s of %v", got.RoleRef.Name, got.Subjects, err, c.role, c.want)
 			}
 		})
+	}
+}
+
+func TestAwaitEndsWhenTheAuthorizerKnowsRoleAndBinding(t *testing.T) {
+	role, binding := clusterRole("x", on("get", "core", "pods")), bound("x", username("ann"))
+	client := fake.NewClientset(role)
+	factory := informers.NewSharedInformerFactory(client, 0)
+	a, err := NewAuthorizer(factory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	factory.Start(t.Context().Done())
+	factory.WaitForCacheSync(t.Context().Done())
+	soon, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := a.Await(soon, []runtime.Object{role, binding}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("without the binding: %v", err)
+	}
+	if _, err := client.RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	later, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := a.Await(later, []runtime.Object{role, binding}); err != nil {
+		t.Error(err)
 	}
 }
 
