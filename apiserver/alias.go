@@ -63,16 +63,25 @@ func addConversions(s *runtime.Scheme, k Kind) error {
 
 func addPair(s *runtime.Scheme, self, hub func() runtime.Object, toHub, toSelf func(in, out Object)) error {
 	err := s.AddConversionFunc(self(), hub(), func(in, out any, _ conversion.Scope) error {
-		toHub(in.(Object), out.(Object))
+		toHub(in.(Object), emptied(out))
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	return s.AddConversionFunc(hub(), self(), func(in, out any, _ conversion.Scope) error {
-		toSelf(in.(Object), out.(Object))
+		toSelf(in.(Object), emptied(out))
 		return nil
 	})
+}
+
+// emptied forgets what an object holds but its kind: a webhook's answer is converted into the object that it was asked of.
+func emptied(out any) Object {
+	obj := out.(Object)
+	kind := obj.GetObjectKind().GroupVersionKind()
+	reflect.ValueOf(obj).Elem().SetZero()
+	obj.GetObjectKind().SetGroupVersionKind(kind)
+	return obj
 }
 
 func addListPair(s *runtime.Scheme, self, hub func() runtime.Object, toHub, toSelf func(in, out Object)) error {
