@@ -1,6 +1,7 @@
 package apiserver_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -13,7 +14,10 @@ import (
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/admission"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
 
 	"dhow/apiserver"
 	"dhow/apiserver/apiservertest"
@@ -192,5 +196,41 @@ func TestWhatIsWrongWithAnAuditPolicyIsNamed(t *testing.T) {
 	err := audited(t, "--audit-policy-file=/nowhere/policy.yaml", "--audit-webhook-config-file=/nowhere/hook.yaml").Validate()
 	if err == nil || !strings.Contains(err.Error(), "/nowhere/policy.yaml") || !strings.Contains(err.Error(), "/nowhere/hook.yaml") {
 		t.Errorf("of missing files it says %v", err)
+	}
+}
+
+// asker is admission that asks the server itself.
+type asker struct {
+	*admission.Handler
+	client kubernetes.Interface
+}
+
+// Validate implements admission.ValidationInterface.
+func (a asker) Validate(ctx context.Context, of admission.Attributes, _ admission.ObjectInterfaces) error {
+	if of.GetResource().Resource != "configmaps" {
+		return nil
+	}
+	_, err := a.client.CoreV1().Namespaces().Get(ctx, of.GetNamespace(), metav1.GetOptions{})
+	return err
+}
+
+func TestRequestsThatAreMadeForAnotherAreAuditedByThemselves(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	c := apiservertest.Start(t, bare(), func(config *apiserver.Config) {
+		config.Audit = audited(t, "--audit-policy-file="+written(t, "policy.yaml", strings.Replace(auditPolicy, "- level: None\n  users: [system:apiserver]\n", "", 1)+
+			"  resources: [{group: \"\", resources: [events]}]\n- level: Metadata\n  resources: [{group: \"\", resources: [namespaces]}]\n"), "--audit-log-path="+path)
+		config.Admission = func(client kubernetes.Interface, _ informers.SharedInformerFactory) ([]admission.Interface, error) {
+			return []admission.Interface{asker{admission.NewHandler(admission.Create), client}}, nil
+		}
+	})
+	if _, err := c.Client.CoreV1().ConfigMaps("default").Create(c.Context, configMap("c"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	who := map[string]string{}
+	for _, e := range auditEvents(t, path) {
+		who[e.Verb+" "+e.ObjectRef.Resource] = e.User.Username
+	}
+	if who["create configmaps"] != "system:admin" || who["get namespaces"] != "system:apiserver" {
+		t.Errorf("recorded %v", who)
 	}
 }

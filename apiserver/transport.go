@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	restclient "k8s.io/client-go/rest"
 )
 
@@ -64,7 +65,7 @@ func (a asUser) RoundTrip(r *http.Request) (*http.Response, error) {
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
-	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), userKey{}, a.user))
+	ctx, cancel := context.WithCancel(context.WithValue(afresh(r.Context()), userKey{}, a.user))
 	in := serverRequest(r.WithContext(ctx))
 	out := newResponse(ctx, cancel)
 	go func() {
@@ -89,6 +90,21 @@ func (a asUser) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 }
+
+// afresh hides what a server has noted in the context of a request (who asks, what is audited) from another request that
+// is made on its behalf.
+func afresh(ctx context.Context) context.Context {
+	if _, inside := request.RequestInfoFrom(ctx); inside {
+		return noValues{ctx}
+	}
+	return ctx
+}
+
+// noValues is a context that ends with another, and has nothing else of it.
+type noValues struct{ context.Context }
+
+// Value implements context.Context.
+func (noValues) Value(any) any { return nil }
 
 // serverRequest is a client's request as a server would have read it.
 func serverRequest(r *http.Request) *http.Request {
