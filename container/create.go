@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +18,15 @@ import (
 )
 
 // CreateContainer implements Runtime.
-func (e *Engine) CreateContainer(ctx context.Context, sandboxID string, config *cri.ContainerConfig, _ *cri.PodSandboxConfig) (string, error) {
+func (e *Engine) CreateContainer(ctx context.Context, sandboxID string, config *cri.ContainerConfig, sandbox *cri.PodSandboxConfig) (string, error) {
+	return e.CreateContainerWith(ctx, sandboxID, config, sandbox, Extra{})
+}
+
+// CreateContainerWith is CreateContainer with what CRI has no words for.
+func (e *Engine) CreateContainerWith(ctx context.Context, sandboxID string, config *cri.ContainerConfig, _ *cri.PodSandboxConfig, extra Extra) (string, error) {
+	if !reflect.ValueOf(extra).IsZero() {
+		return "", fmt.Errorf("create container %s: what is asked for beyond CRI is not to be had yet", config.GetMetadata().GetName())
+	}
 	s, err := e.sandbox(sandboxID)
 	if err != nil {
 		return "", err
