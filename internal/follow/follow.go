@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -38,7 +39,11 @@ type File struct {
 
 // Run follows the file until ctx ends.
 func (f *File) Run(ctx context.Context) {
-	filesystem.WatchUntil(ctx, lookEvery, f.Path, func() { f.look(ctx) }, func(err error) {
+	watched := f.Path
+	if f.Optional {
+		watched = filepath.Dir(watched) // what is not there cannot be watched
+	}
+	filesystem.WatchUntil(ctx, lookEvery, watched, func() { f.look(ctx) }, func(err error) {
 		f.Log.Debug("file is not watched; it is looked at once a minute", "file", f.Path, "err", err)
 	})
 }

@@ -64,3 +64,35 @@ func TestAGoodFileIsAppliedAndABadOneIsTold(t *testing.T) {
 		t.Fatal("a good file was not applied")
 	}
 }
+
+func TestAFileThatMayBeAbsentIsFollowedFromItsFirstDay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	applied := make(chan string, 8)
+	file := &File{
+		Path: path, Optional: true, Log: slog.New(slog.DiscardHandler),
+		Apply: func(_ context.Context, data []byte) error { applied <- string(data); return nil },
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); file.Run(ctx) }()
+	defer func() { stop(); <-ended }()
+	for _, want := range []string{"one", "two", ""} { // made, replaced, removed
+		change := func() error { return os.Remove(path) }
+		if want != "" {
+			change = func() error {
+				return errors.Join(os.WriteFile(path+".new", []byte(want), 0o600), os.Rename(path+".new", path))
+			}
+		}
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-applied:
+			if got != want {
+				t.Errorf("applied %q, want %q", got, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%q was not applied", want)
+		}
+	}
+}
