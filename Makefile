@@ -5,7 +5,7 @@ K8S      := $(shell go list -m -f '{{.Version}}' k8s.io/apiserver 2>/dev/null | 
 LDFLAGS  := -s -w -X dhow/cli.version=$(VERSION) -X k8s.io/component-base/version.gitVersion=$(K8S)+dhow
 BUILD    := go build -ldflags '$(LDFLAGS)'
 
-.PHONY: build shim arm64 demo test lint e2e clients bench bench-api conformance gen clean
+.PHONY: build shim arm64 demo test lint e2e clients bench bench-api conformance conformance-api gen clean
 
 build: shim ## bin/dhow, static
 	$(BUILD) -tags shimbinary -o bin/dhow .
@@ -41,6 +41,9 @@ bench-api: build ## our API server beside upstream's; ARGS='-crds 1000 -more-pod
 
 conformance: build ## upstream's end-to-end suite as judge; FOCUS= SKIP= PROCS=
 	cd test/conformance && go test . && go run . --dhow $(CURDIR)/bin/dhow
+
+conformance-api: export SUITE = api
+conformance-api: conformance ## the part of it that judges the API server and runs no pods, as CI does
 
 gen: ## what is generated from the API types
 	go generate ./...

@@ -22,6 +22,7 @@ var binaries = []binary{
 	{name: "ginkgo", pkg: "github.com/onsi/ginkgo/v2/ginkgo"},
 	{name: "kubectl", pkg: "k8s.io/kubernetes/cmd/kubectl", version: true},
 	{name: "e2e.test", pkg: "k8s.io/kubernetes/test/e2e", test: true, version: true},
+	{name: "api.test", pkg: "conformance/api", test: true, version: true},
 	{name: "agnhost", pkg: "k8s.io/kubernetes/test/images/agnhost"},
 	{name: "sample-apiserver", pkg: "k8s.io/sample-apiserver"},
 	{name: "nnp", pkg: "k8s.io/kubernetes/test/images/nonewprivs"},
@@ -29,12 +30,16 @@ var binaries = []binary{
 	{name: "pause", pkg: "conformance/pause"},
 }
 
-// buildBinaries makes what is not there yet: about a quarter of an hour the first time on two cores.
-func buildBinaries(ctx context.Context, dir string) error {
+// buildBinaries makes what a suite needs and is not there yet: about a quarter of an hour the first time on two cores,
+// for the API's alone less than five minutes.
+func buildBinaries(ctx context.Context, dir string, suite choice) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	for _, b := range binaries {
+		if !suite.needs(b) {
+			continue
+		}
 		if _, err := os.Stat(filepath.Join(dir, b.name)); err == nil {
 			continue
 		}

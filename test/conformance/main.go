@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -19,6 +20,7 @@ import (
 // options say what to run and where.
 type options struct {
 	dhow        string // the binary to judge
+	suite       choice
 	focus, skip string // regular expressions of tests' whole names
 	procs       int    // tests at a time; those marked Serial run alone, at the end
 	timeout     time.Duration
@@ -48,11 +50,13 @@ func run() error {
 	if os.Geteuid() != 0 {
 		return errors.New("must run as root: it makes namespaces and images whose files belong to root")
 	}
-	if err := buildBinaries(ctx, o.bin()); err != nil {
+	if err := buildBinaries(ctx, o.bin(), o.suite); err != nil {
 		return err
 	}
-	if err := buildImages(ctx, o); err != nil {
-		return err
+	if o.suite.pods {
+		if err := buildImages(ctx, o); err != nil {
+			return err
+		}
 	}
 	return runInside(ctx)
 }
@@ -60,8 +64,9 @@ func run() error {
 func readOptions() (options, error) {
 	o := options{}
 	flag.StringVar(&o.dhow, "dhow", "", "the dhow binary to judge")
-	flag.StringVar(&o.focus, "focus", env("FOCUS", `\[Conformance\]`), "run the tests whose full name matches ($FOCUS)")
-	flag.StringVar(&o.skip, "skip", env("SKIP", `\[Serial\]|\[Slow\]|\[Disruptive\]`), "but not those that match this ($SKIP)")
+	suite := flag.String("suite", env("SUITE", "all"), "all, or api: the tests of the API server alone, which run no pods ($SUITE)")
+	flag.StringVar(&o.focus, "focus", os.Getenv("FOCUS"), "run the tests whose full name matches (default: those of conformance; $FOCUS)")
+	flag.StringVar(&o.skip, "skip", os.Getenv("SKIP"), "but not those that match this (default: serial, slow and disruptive ones; $SKIP)")
 	procs := flag.String("procs", env("PROCS", "4"), "tests at a time ($PROCS)")
 	flag.DurationVar(&o.timeout, "timeout", 3*time.Hour, "of the whole run")
 	flag.StringVar(&o.out, "out", os.Getenv("CONFORMANCE_OUT"), "folder for what is built and reported (default: in the user's cache; $CONFORMANCE_OUT)")
@@ -69,6 +74,10 @@ func readOptions() (options, error) {
 	flag.Parse()
 	o.inside = os.Getenv(insideMark) != ""
 	var err error
+	if o.suite, err = chosen(*suite); err != nil {
+		return o, err
+	}
+	o.focus, o.skip = cmp.Or(o.focus, o.suite.focus), cmp.Or(o.skip, o.suite.skip)
 	if o.procs, err = strconv.Atoi(*procs); err != nil || o.procs < 1 {
 		return o, fmt.Errorf("--procs: %q is not a positive number", *procs)
 	}
@@ -113,8 +122,10 @@ func judge(ctx context.Context, o options) error {
 		return err
 	}
 	defer c.stop()
-	if err := c.load(ctx, o.images()); err != nil {
-		return err
+	if o.suite.pods {
+		if err := c.load(ctx, o.images()); err != nil {
+			return err
+		}
 	}
 	fmt.Println("running the suite; log in", results)
 	if err := runSuite(ctx, o, c.kubeconfig(), results); err != nil {
