@@ -28,6 +28,7 @@ var layers = map[string]int{
 	"proxy":      4,
 	"dns":        4,
 	"demo":       4,
+	"cri":        4,
 	"controller": 3,
 	"apiserver":  3,
 	"store":      2,

@@ -40,6 +40,8 @@ type ServerConfig struct {
 	MaxPods    int
 	// Admission chooses admission plug-ins.
 	Admission AdmissionConfig
+	// Runtime is what runs the node's containers.
+	Runtime RuntimeConfig
 	// Operations are how the API server is run.
 	Operations Operations
 	// Suffix tells several roots on one machine apart; see Paths.
@@ -55,5 +57,6 @@ type Paths struct {
 	Encryption                            string // the keys of what etcd holds, kept for ever
 	Containers, Network                   string // kept until a reboot
 	Manifests, Kubeconfig, RegistriesFile string // the administrator's
+	CRISocket                             string // for other people's tools
 	Lock                                  string // held while a server runs
 }

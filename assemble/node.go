@@ -28,23 +28,22 @@ func (s *server) buildNode() error {
 		return err
 	}
 	s.add(lifecycle.Part{Name: "pod network", Run: pods.Run, Ready: pods.Ready})
-	engine, err := container.New(c.container(images, pods))
+	runtime, store, err := s.buildRuntime(images, pods)
 	if err != nil {
 		return err
 	}
-	s.add(lifecycle.Part{Name: "containers", Run: engine.Run, Ready: engine.Ready})
 	services, err := proxy.New(c.proxy(s.api.Informers()))
 	if err != nil {
 		return err
 	}
 	s.add(lifecycle.Part{Name: "service proxy", Run: services.Run, Ready: services.Ready})
-	if err := s.buildAgent(engine, images, pods); err != nil {
+	if err := s.buildAgent(runtime, store, pods); err != nil {
 		return err
 	}
 	return s.buildDNS(pods)
 }
 
-func (s *server) buildAgent(engine *container.Engine, images *image.Store, pods *network.Network) error {
+func (s *server) buildAgent(runtime container.Runtime, images image.Service, pods *network.Network) error {
 	c := s.config
 	client, err := s.api.Client("system:node:"+c.NodeName, "system:nodes")
 	if err != nil {
@@ -55,7 +54,7 @@ func (s *server) buildAgent(engine *container.Engine, images *image.Store, pods 
 		return err
 	}
 	agent, err := node.New(node.Config{
-		Name: c.NodeName, Client: client, Informers: s.api.Informers(), Runtime: engine, Images: images,
+		Name: c.NodeName, Client: client, Informers: s.api.Informers(), Runtime: runtime, Images: images,
 		SetPodCIDRs: pods.SetPodCIDRs, NodeIPs: []netip.Addr{c.NodeIP}, ClusterDNS: c.ClusterDNS, ClusterDomain: c.ClusterDomain,
 		Volumes: c.Volumes, Logs: c.PodLogs, Manifests: c.Manifests, Listener: s.kubelet, TLS: serving,
 		Labels: c.NodeLabels, Taints: c.NodeTaints, MaxPods: c.MaxPods, Log: c.Log,

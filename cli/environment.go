@@ -27,6 +27,7 @@ func (e *environment) configDir() string { return e.path("etc/dhow") }
 func (e *environment) imagesDir() string      { return filepath.Join(e.dataDir(), "images") }
 func (e *environment) containersDir() string  { return filepath.Join(e.runDir(), "containers") }
 func (e *environment) networkDir() string     { return filepath.Join(e.runDir(), "network") }
+func (e *environment) criSocket() string      { return filepath.Join(e.runDir(), "cri.sock") }
 func (e *environment) podLogsDir() string     { return filepath.Join(e.dataDir(), "logs/pods") }
 func (e *environment) kubeconfig() string     { return filepath.Join(e.configDir(), "kubeconfig") }
 func (e *environment) registriesFile() string { return filepath.Join(e.configDir(), "registries.yaml") }

@@ -33,6 +33,7 @@ type serverFlags struct {
 	access            accessFlags
 	admission         admissionFlags
 	api               apiFlags
+	runtime           runtimeFlags
 }
 
 func newServerCommand(env *environment) *cobra.Command {
@@ -92,6 +93,7 @@ func (f *serverFlags) register(flags *pflag.FlagSet) {
 	f.access.register(flags)
 	f.admission.register(flags)
 	f.api.register(flags)
+	f.runtime.register(flags)
 }
 
 // serverConfig checks what the user typed and turns it into assemble's terms.
@@ -121,6 +123,7 @@ func (f *serverFlags) serverConfig(env *environment) (assemble.ServerConfig, err
 		NodeTaints:       p.taints("node-taint", f.taints),
 		MaxPods:          f.maxPods,
 		Operations:       f.api.operations(&p),
+		Runtime:          f.runtime.config(&p),
 		CgroupParent:     env.cgroupParent(),
 		LinkName:         env.linkName(),
 		Progress:         env.Stderr,
@@ -150,6 +153,7 @@ func serverPaths(env *environment) assemble.Paths {
 		Manifests:      filepath.Join(env.configDir(), "manifests"),
 		Kubeconfig:     env.kubeconfig(),
 		RegistriesFile: env.registriesFile(),
+		CRISocket:      env.criSocket(),
 		Lock:           filepath.Join(data, "lock"),
 	}
 }

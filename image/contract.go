@@ -8,8 +8,6 @@ import (
 	"log/slog"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
-
-	"dhow/internal/rootfs"
 )
 
 // Config of a Store.
@@ -25,7 +23,7 @@ type Config struct {
 }
 
 // Service is the contract between a node agent (or command line) and the image store: CRI's ImageService
-// with progress. Store implements it.
+// with progress. Store implements it, and container.Images beside.
 type Service interface {
 	// PullImage resolves, verifies, unpacks and tags ref, and returns the image id "sha256:…".
 	// progress may be nil; it is called from several goroutines.
@@ -38,10 +36,6 @@ type Service interface {
 	RemoveImage(ctx context.Context, ref string) error
 	// UsedBytes is what Dir takes on disk.
 	UsedBytes(ctx context.Context) (uint64, error)
-
-	// Snapshot and RemoveSnapshot serve the container engine; see container.Images.
-	Snapshot(ctx context.Context, key, image string) (*rootfs.Snapshot, error)
-	RemoveSnapshot(ctx context.Context, key string) error
 }
 
 // Progress of one layer (or manifest, config) of a pull.

@@ -106,7 +106,7 @@ func (s *Store) Tag(_ context.Context, source, target string) error {
 	return s.putTag(tag{Ref: ref, Image: r.ID})
 }
 
-// Snapshot implements Service.
+// Snapshot implements container.Images.
 func (s *Store) Snapshot(_ context.Context, key, image string) (*rootfs.Snapshot, error) {
 	unlock, err := s.lock(unix.LOCK_SH)
 	if err != nil {
@@ -180,7 +180,7 @@ func (s *Store) lower(r record) []string {
 
 func (s *Store) layer(diffID string) string { return s.path("layers", bare(diffID), "fs") }
 
-// RemoveSnapshot implements Service.
+// RemoveSnapshot implements container.Images.
 func (s *Store) RemoveSnapshot(_ context.Context, key string) error {
 	unlock, err := s.lock(unix.LOCK_SH)
 	if err != nil {
