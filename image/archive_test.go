@@ -23,6 +23,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 
+	"dhow/image/layers/layerstest"
 	"dhow/internal/imagebuild"
 )
 
@@ -154,18 +155,17 @@ func TestAnArchiveOnlyForOtherMachinesIsSaidSo(t *testing.T) {
 func TestABrokenArchiveIsRefusedAndLeavesNothing(t *testing.T) {
 	good := ociArchive(t, named("example.org/a:1", layered(t, "x")))
 	docker := dockerArchive(t, "example.org/a:1", layered(t, "x"))
-	fifo := archiveOf(t, regular("oci-layout"), &tar.Header{Typeflag: tar.TypeFifo, Name: "index.json"})
-	outside := archiveOf(t, regular("oci-layout"), regular("../../outside"))
+	fifo := layerstest.Archive(t, layerstest.Regular("oci-layout"), &tar.Header{Typeflag: tar.TypeFifo, Name: "index.json"})
+	outside := layerstest.Archive(t, layerstest.Regular("oci-layout"), layerstest.Regular("../../outside"))
 	for what, data := range map[string][]byte{
 		"an empty file":       {},
 		"half an OCI archive": good[:len(good)/2],
 		"half a Docker one":   docker[:len(docker)/2],
 		"half a gzip":         compressed(t, good, gzipped)[:50000],
 		"half a zstd":         compressed(t, good, zstandard)[:50000],
-		"an archive of files": archiveOf(t, regular("etc/passwd")),
+		"an archive of files": layerstest.Archive(t, layerstest.Regular("etc/passwd")),
 		"a layout of a pipe":  fifo,
 		"a way outside":       outside,
-		"no name":             ociArchive(t, mutate.IndexAddendum{Add: layered(t, "x")}),
 	} {
 		s := newStore(t)
 		names, err := s.Load(t.Context(), bytes.NewReader(data), nil)
@@ -182,8 +182,20 @@ func TestABrokenArchiveIsRefusedAndLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestAnImageWithoutANameIsLoadedAsADanglingOne(t *testing.T) {
+	s := newStore(t)
+	loaded, err := s.Load(t.Context(), bytes.NewReader(ociArchive(t, mutate.IndexAddendum{Add: layered(t, "x")})), nil)
+	if err != nil || len(loaded) != 1 {
+		t.Fatalf("loaded %v, %v", loaded, err)
+	}
+	d, err := s.Inspect(t.Context(), loaded[0])
+	if err != nil || d.ID != loaded[0] || !d.Dangling() {
+		t.Errorf("it is %+v, %v", d, err)
+	}
+}
+
 func TestLayersInZstandardArePulled(t *testing.T) {
-	content := archiveOf(t, regular("zstd/file"))
+	content := layerstest.Archive(t, layerstest.Regular("zstd/file"))
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }
 	plain, err := tarball.LayerFromOpener(open)
 	if err != nil {

@@ -4,19 +4,24 @@ package image
 
 import (
 	"context"
-	"errors"
+	"io"
 	"log/slog"
+	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/internal/rootfs"
 )
 
 // Config of a Store.
 type Config struct {
-	// Dir holds everything (/var/lib/dhow/images): content by digest, unpacked layers, snapshots, the index
-	// of references. One Store owns it at a time across processes for writing; readers may share.
+	// Dir holds everything (/var/lib/dhow/images): unpacked layers, snapshots, the index of references. Several
+	// processes may use it at once.
 	Dir string
 	// RegistriesFile maps registry hosts to mirrors and credentials in k3s' registries.yaml format
-	// (/etc/dhow/registries.yaml); absent is fine. Loopback registries are spoken to over plain HTTP.
+	// (/etc/dhow/registries.yaml); absent is fine. It is read anew by each pull and push. Loopback registries
+	// are spoken to over plain HTTP.
 	RegistriesFile string
 	// Log, slog.Default() if nil.
 	Log *slog.Logger
@@ -38,17 +43,77 @@ type Service interface {
 	UsedBytes(ctx context.Context) (uint64, error)
 }
 
-// Progress of one layer (or manifest, config) of a pull.
-type Progress struct {
-	Digest      string
-	Status      string // "downloading", "verifying", "extracting", "done", "exists"
-	Done, Total int64  // bytes; Total is -1 when unknown
+// Maker is the contract for who makes images: builds, commits of containers, imports. Store implements it.
+//
+// Layers that no image has are swept away unless a lease holds them: who makes an image of several steps takes a
+// lease first, and releases it when the image is put.
+type Maker interface {
+	// Lease keeps layers and untagged images from being swept. With an empty name it is this process's own, and
+	// ends with it at the latest. With a name it lasts over restarts until it is released, and taking it again
+	// gives the same lease: what a build cache needs.
+	Lease(ctx context.Context, name string) (*Lease, error)
+
+	// PutLayer stores the layer that an archive holds (tar; plain, gzip, zstd or bzip2; OCI's whiteouts). A layer
+	// that is there is not stored again. The lease holds it from before it appears.
+	PutLayer(ctx context.Context, lease *Lease, archive io.Reader) (Layer, error)
+	// CommitLayer stores what has changed in the snapshot of that key as a layer. The snapshot stays as it is; who
+	// writes to it meanwhile is pausing first. at, if not zero, replaces times later than it (SOURCE_DATE_EPOCH).
+	CommitLayer(ctx context.Context, lease *Lease, key string, at time.Time) (Layer, error)
+	// SnapshotOf is Snapshot of layers (diff ids, lowest first; none for an empty root) that need no image.
+	SnapshotOf(ctx context.Context, key string, layers []string, config ocispec.ImageConfig) (*rootfs.Snapshot, error)
+
+	// Put makes an image of layers that are there, which spec.RootFS names, and gives it names; with none it is
+	// dangling. Equal specs give equal ids.
+	Put(ctx context.Context, spec Spec, names ...string) (id string, err error)
+	// Commit makes an image of a snapshot: its image's layers, what has changed since, and the changed config.
+	Commit(ctx context.Context, key string, c Commit) (id string, err error)
+
+	// Tag gives the image that source names (or whose id it is) a further name, taking it from another image
+	// if need be.
+	Tag(ctx context.Context, source, target string) error
+	// Untag takes a name away; an image without names stays until it is removed or pruned. ErrNotFound.
+	Untag(ctx context.Context, name string) error
+	// Inspect tells everything about an image. ErrNotFound.
+	Inspect(ctx context.Context, ref string) (*Details, error)
 }
 
-// Errors a caller branches on; they are matched with errors.Is.
-var (
-	ErrNotFound     = errors.New("image not found")
-	ErrUnauthorized = errors.New("registry denied access")
-	ErrInUse        = errors.New("image is in use")
-	ErrInvalidName  = errors.New("invalid image name")
-)
+// Commit says how the image of a container differs from the one it was made of.
+type Commit struct {
+	// Names of the new image; it may have none.
+	Names []string
+	// Change edits the configuration of the snapshot's image, if not nil.
+	Change func(*RunConfig) error
+	// Author and Comment are kept in the image and its history; CreatedBy is the command in its history.
+	Author, Comment, CreatedBy string
+	// Created is the image's time, now if zero.
+	Created time.Time
+}
+
+// Layer is one stored layer.
+type Layer struct {
+	// DiffID is the digest of its plain archive, "sha256:…"; Size the bytes of its files on disk.
+	DiffID string `json:"diffID"`
+	Size   uint64 `json:"size"`
+}
+
+// Details is all that the store knows of one image.
+type Details struct {
+	ID      string
+	Names   []string // normalized, sorted: docker.io/library/nginx:latest
+	Digests []string // repository@sha256:… by which it was pulled or pushed, sorted
+	Spec    Spec
+	// Raw is the configuration as it is stored; ID is its digest.
+	Raw    []byte
+	Layers []Layer // lowest first
+	// Size is the bytes of its layers' files; Compressed what its layers' archives took, if it was pulled or loaded.
+	Size, Compressed uint64
+	// Stored is when it came into this store, Tagged when it last got a name.
+	Stored, Tagged time.Time
+}
+
+// Progress of one layer (or manifest, config) of a pull, push or load.
+type Progress struct {
+	Digest      string
+	Status      string // "waiting", "downloading", "extracting", "done", "exists"; "uploading", "pushed", "mounted"
+	Done, Total int64  // bytes; Total is -1 when unknown
+}

@@ -175,18 +175,16 @@ func whole(t *testing.T, s *Store, ref, content string) {
 	}
 }
 
-// leftovers are the files that no listed image accounts for.
+// leftovers are the files that no image, snapshot or lease accounts for.
 func leftovers(t *testing.T, s *Store) []string {
 	t.Helper()
-	records, err := s.records()
+	keep, err := s.mark()
 	if err != nil {
 		t.Fatal(err)
 	}
 	wanted := map[string]bool{}
-	for _, r := range records {
-		for _, id := range r.Layers {
-			wanted[s.path("layers", bare(id))] = true
-		}
+	for id := range keep.layers {
+		wanted[s.path("layers", id)] = true
 	}
 	var left []string
 	for _, pattern := range []string{"tmp/*", "layers/*"} {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"golang.org/x/sys/unix"
 
+	"dhow/image/layers/layerstest"
 	"dhow/internal/rootfs"
 )
 
@@ -23,7 +24,7 @@ func ofLayers(t *testing.T, layers ...[]*tar.Header) (root string, snap *rootfs.
 	t.Helper()
 	image := empty.Image
 	for _, headers := range layers {
-		data := archiveOf(t, headers...)
+		data := layerstest.Archive(t, headers...)
 		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
 		if err != nil {
 			t.Fatal(err)
@@ -74,8 +75,8 @@ func TestAFolderThatALayerOnlyImpliesLooksAsLowerLayersSay(t *testing.T) {
 	}
 	root, _ := ofLayers(t,
 		[]*tar.Header{dir("./", 0o711, 3), dir("tmp", 0o1777, 0), dir("home", 0o755, 0), dir("home/me", 0o700, 1000), dir("gone", 0o700, 9), dir("opaque", 0o700, 9), dir("opaque/in", 0o700, 9), dir("again", 0o700, 9)},
-		[]*tar.Header{regular("tmp/x"), regular("home/me/deep/er/file"), regular("gone/new"), regular(".wh.gone"), regular("opaque/in/x"), regular("opaque/.wh..wh..opq"), dir("again", 0o750, 4), regular("again/y")},
-		[]*tar.Header{regular("home/me/deep/other"), regular("again/z"), regular("tmp/y")})
+		[]*tar.Header{layerstest.Regular("tmp/x"), layerstest.Regular("home/me/deep/er/file"), layerstest.Regular("gone/new"), layerstest.Regular(".wh.gone"), layerstest.Regular("opaque/in/x"), layerstest.Regular("opaque/.wh..wh..opq"), dir("again", 0o750, 4), layerstest.Regular("again/y")},
+		[]*tar.Header{layerstest.Regular("home/me/deep/other"), layerstest.Regular("again/z"), layerstest.Regular("tmp/y")})
 	for name, want := range map[string]struct{ mode, uid uint32 }{
 		".":               {0o711, 3},
 		"tmp":             {0o1777, 0},
@@ -91,13 +92,13 @@ func TestAFolderThatALayerOnlyImpliesLooksAsLowerLayersSay(t *testing.T) {
 			t.Errorf("%s: %o of %d, want %o of %d", name, mode, uid, want.mode, want.uid)
 		}
 	}
-	if got := exists(root, "tmp/x", "tmp/y", "home/me/deep/er/file", "home/me/deep/other", "again/y", "again/z"); strings.Count(got, " ") != 5 {
+	if got := layerstest.Exists(root, "tmp/x", "tmp/y", "home/me/deep/er/file", "home/me/deep/other", "again/y", "again/z"); strings.Count(got, " ") != 5 {
 		t.Errorf("of the files there are only %s", got)
 	}
 }
 
 func TestAnImageThatImpliesNothingStartsWithAnEmptyWritableLayer(t *testing.T) {
-	_, snap := ofLayers(t, []*tar.Header{folder("./"), folder("etc"), regular("etc/a")}, []*tar.Header{folder("etc"), regular("etc/b")})
+	_, snap := ofLayers(t, []*tar.Header{layerstest.Folder("./"), layerstest.Folder("etc"), layerstest.Regular("etc/a")}, []*tar.Header{layerstest.Folder("etc"), layerstest.Regular("etc/b")})
 	entries, err := os.ReadDir(snap.Upper)
 	if err != nil || len(entries) != 0 {
 		t.Errorf("it has %v, %v", entries, err)

@@ -1,118 +1,187 @@
 package image
 
 import (
-	"bufio"
 	"bytes"
-	"compress/bzip2"
-	"crypto/sha256"
-	"encoding/hex"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sys/unix"
+	"dhow/image/layers"
 )
 
-// emptyLayer is the diff id of an archive without entries.
-const emptyLayer = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+// layer is the folder of a layer, there or not.
+func (s *Store) layer(diffID string) string { return s.path("layers", bare(diffID)) }
 
 // have says whether a layer is unpacked already.
 func (s *Store) have(diffID string) bool {
-	_, err := os.Stat(s.layer(diffID))
+	_, err := os.Stat(layers.Root(s.layer(diffID)))
 	return err == nil
 }
 
-// addLayer unpacks a layer's archive, compressed or not, unless the store has it. What does not hash to diffID
-// leaves nothing behind. Two processes that add one layer take turns.
-func (s *Store) addLayer(diffID string, open func() (io.ReadCloser, error)) error {
-	if s.have(diffID) {
-		return nil
-	}
-	unlock, err := flock(s.path("layers", bare(diffID)+".lock"), unix.LOCK_EX)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if s.have(diffID) {
-		return nil
-	}
-	tmp, err := os.MkdirTemp(s.path("tmp"), "layer-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp)
-	root := filepath.Join(tmp, "fs")
-	if err := os.Mkdir(root, 0o755); err != nil {
-		return err
-	}
-	implied, err := unpack(diffID, open, root)
-	if err != nil {
-		return err
-	}
-	if err := putImplied(tmp, implied); err != nil {
-		return err
-	}
-	if err := s.sync(); err != nil {
-		return err
-	}
-	return os.Rename(tmp, s.path("layers", bare(diffID)))
+// staged is a layer that is unpacked and not published.
+type staged struct {
+	dir  string
+	meta layers.Metadata
 }
 
-func unpack(diffID string, open func() (io.ReadCloser, error), root string) (implied map[string]bool, err error) {
-	compressed, err := open()
+// stage unpacks an archive in the lease's workplace.
+func (s *Store) stage(lease *Lease, archive io.Reader) (staged, error) {
+	dir, err := lease.work("layer-")
 	if err != nil {
-		return nil, err
+		return staged{}, err
 	}
-	defer func() { err = errors.Join(err, compressed.Close()) }()
-	plain, done, err := decompress(compressed)
+	meta, err := layers.Unpack(archive, dir, s.limits)
+	if err == nil {
+		err = s.fail("layer unpacked")
+	}
 	if err != nil {
-		return nil, err
+		return staged{}, errors.Join(err, os.RemoveAll(dir))
 	}
-	defer done()
-	hash := sha256.New()
-	archive := io.TeeReader(plain, hash)
-	if implied, err = untarInto(archive, root); err != nil {
-		return nil, err
-	}
-	if _, err := io.Copy(io.Discard, archive); err != nil { // what lies behind the archive's end counts too
-		return nil, fmt.Errorf("read archive: %w", err)
-	}
-	if _, err := io.Copy(io.Discard, compressed); err != nil {
-		return nil, fmt.Errorf("read archive: %w", err)
-	}
-	if got := "sha256:" + hex.EncodeToString(hash.Sum(nil)); got != diffID {
-		return nil, fmt.Errorf("layer has digest %s, its image says %s", got, diffID)
-	}
-	return implied, nil
+	return staged{dir, meta}, nil
 }
 
-// decompress recognises gzip, zstd and bzip2 by their first bytes; anything else is taken as it is.
-func decompress(r io.Reader) (plain io.Reader, done func(), err error) {
-	buffered := bufio.NewReaderSize(r, 256<<10)
-	magic, err := buffered.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, fmt.Errorf("read layer: %w", err)
+// publish makes a staged layer one of the store's, unless it has it. A lease holds it.
+func (s *Store) publish(made staged) error {
+	if err := s.markUnsynced(made.dir); err != nil {
+		return err
 	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(buffered)
-		if err != nil {
-			return nil, nil, fmt.Errorf("gzip: %w", err)
-		}
-		return z, func() { z.Close() }, nil
-	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(buffered, zstd.WithDecoderMaxMemory(256<<20))
-		if err != nil {
-			return nil, nil, fmt.Errorf("zstd: %w", err)
-		}
-		return z, z.Close, nil
-	case bytes.HasPrefix(magic, []byte("BZh")):
-		return bzip2.NewReader(buffered), func() {}, nil
-	default:
-		return buffered, func() {}, nil
+	if err := s.fail("layer marked"); err != nil {
+		return err
 	}
+	err := s.publishing(func() error { return os.Rename(made.dir, s.layer(made.meta.DiffID)) })
+	if errors.Is(err, fs.ErrExist) { // ENOTEMPTY: somebody was faster
+		return os.RemoveAll(made.dir)
+	}
+	return err
+}
+
+// PutLayer implements Maker.
+func (s *Store) PutLayer(ctx context.Context, lease *Lease, archive io.Reader) (Layer, error) {
+	made, err := s.stage(lease, &cancelable{ctx, archive})
+	if err != nil {
+		return Layer{}, fmt.Errorf("store layer: %w", s.explainFull(err))
+	}
+	if err := lease.Hold(made.meta.DiffID); err != nil {
+		return Layer{}, err
+	}
+	if err := s.publish(made); err != nil {
+		return Layer{}, fmt.Errorf("store layer: %w", err)
+	}
+	return Layer{DiffID: made.meta.DiffID, Size: made.meta.Size}, nil
+}
+
+// CommitLayer implements Maker.
+func (s *Store) CommitLayer(ctx context.Context, lease *Lease, key string, at time.Time) (Layer, error) {
+	upper := s.path("snapshots", hashName(key), "upper")
+	if _, err := os.Stat(upper); err != nil {
+		return Layer{}, fmt.Errorf("commit %s: %w", key, err)
+	}
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(layers.Diff(w, upper, at)) }()
+	layer, err := s.PutLayer(ctx, lease, r)
+	r.CloseWithError(err) // the other side ends, too
+	if err != nil {
+		return Layer{}, fmt.Errorf("commit %s: %w", key, err)
+	}
+	return layer, nil
+}
+
+// makeEmptyLayer makes the layer of images that have none. Some lock is held.
+func (s *Store) makeEmptyLayer() error {
+	if s.have(layers.Empty) {
+		return nil
+	}
+	dir, err := os.MkdirTemp(s.path("tmp"), "empty-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := layers.Unpack(bytes.NewReader(layers.EmptyArchive()), dir, s.limits); err != nil {
+		return err
+	}
+	if err := os.Rename(dir, s.layer(layers.Empty)); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// layerOf describes a stored layer.
+func (s *Store) layerOf(diffID string) (Layer, error) {
+	m, err := layers.Read(s.layer(diffID))
+	if err != nil {
+		return Layer{}, fmt.Errorf("layer %s: %w", diffID, err)
+	}
+	return Layer{DiffID: diffID, Size: m.Size}, nil
+}
+
+// cancelable is a reader that ends with its context.
+type cancelable struct {
+	ctx context.Context // of one reading
+	io.Reader
+}
+
+func (c *cancelable) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.Reader.Read(p)
+}
+
+// blob is a layer's archive as registries have it.
+type blob struct {
+	Digest    string `json:"digest"`
+	Size      int64  `json:"size"`
+	MediaType string `json:"mediaType"`
+	// Repositories are some that have it.
+	Repositories []string `json:"repositories,omitempty"`
+}
+
+const blobsFile = "blobs.json"
+
+// blobs lists what a layer was pulled or pushed as.
+func (s *Store) blobs(diffID string) ([]blob, error) {
+	all, err := read[[]blob](filepath.Join(s.layer(diffID), blobsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return all, err
+}
+
+// repositoriesMost bounds what is remembered of one blob.
+const repositoriesMost = 16
+
+// noteBlob remembers that a repository has a layer as such a blob.
+func (s *Store) noteBlob(diffID string, b blob, repository string) error {
+	return s.publishing(func() error {
+		all, err := s.blobs(diffID)
+		if err != nil {
+			return err
+		}
+		at := len(all)
+		for i, known := range all {
+			if known.Digest == b.Digest {
+				at = i
+			}
+		}
+		if at == len(all) {
+			all = append(all, b)
+		}
+		for _, known := range all[at].Repositories {
+			if known == repository {
+				return nil
+			}
+		}
+		if repository != "" {
+			all[at].Repositories = append(all[at].Repositories, repository)
+		}
+		if more := len(all[at].Repositories) - repositoriesMost; more > 0 {
+			all[at].Repositories = all[at].Repositories[more:]
+		}
+		return ignoreMissing(s.put(filepath.Join(s.layer(diffID), blobsFile), all))
+	})
 }

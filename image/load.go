@@ -1,7 +1,6 @@
 package image
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -10,250 +9,139 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sys/unix"
+
+	"dhow/image/archive"
+	"dhow/image/layers"
 )
 
-// emptyArchive is the archive whose digest is emptyLayer.
-func emptyArchive() io.Reader { return bytes.NewReader(make([]byte, 1024)) }
+// LoadOptions of LoadFrom.
+type LoadOptions struct {
+	// Platform of the images to load from an archive of many, such as linux/arm64; this machine's if empty.
+	Platform string
+	// Progress may be nil; it is called from several goroutines.
+	Progress func(Progress)
+}
 
 // Load adds the images of an archive: a tar file of an OCI layout, or what docker save writes; compressed or not.
-// It returns their names.
+// It returns their names; for one without a name, its id.
 func (s *Store) Load(ctx context.Context, r io.Reader, progress func(Progress)) ([]string, error) {
-	names, err := s.load(ctx, r, progress)
-	return names, s.tidyIfFull(err)
+	return s.LoadFrom(ctx, r, LoadOptions{Progress: progress})
 }
 
-func (s *Store) load(ctx context.Context, r io.Reader, progress func(Progress)) ([]string, error) {
-	unlock, err := s.lock(unix.LOCK_SH)
+// LoadFrom is Load for any platform.
+func (s *Store) LoadFrom(ctx context.Context, r io.Reader, o LoadOptions) ([]string, error) {
+	names, err := s.load(ctx, r, o)
+	if err != nil {
+		err = s.tidyIfFull(fmt.Errorf("load: %w", s.explainFull(err)))
+	}
+	return names, err
+}
+
+func (s *Store) load(ctx context.Context, r io.Reader, o LoadOptions) ([]string, error) {
+	lease, err := s.Lease(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	if progress == nil {
-		progress = func(Progress) {}
+	defer lease.end()
+	f, err := asFile(lease, &cancelable{ctx, r})
+	if err != nil {
+		return nil, err
 	}
-	dir, err := os.MkdirTemp(s.path("tmp"), "load-")
+	defer f.Close()
+	a, err := archive.Open(f)
+	if err != nil {
+		return nil, err
+	}
+	return s.loadArchive(ctx, a, o)
+}
+
+// LoadDir adds the images of a folder that is an OCI layout.
+func (s *Store) LoadDir(ctx context.Context, dir string, o LoadOptions) ([]string, error) {
+	a, err := archive.OpenDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
-	defer os.RemoveAll(dir)
-	plain, done, err := decompress(r)
+	defer a.Close()
+	names, err := s.loadArchive(ctx, a, o)
 	if err != nil {
-		return nil, fmt.Errorf("load: %w", err)
+		err = s.tidyIfFull(fmt.Errorf("load %s: %w", dir, s.explainFull(err)))
+	}
+	return names, err
+}
+
+// asFile gives a plain tar file whose parts can be read in any order: the one given, or a copy.
+func asFile(lease *Lease, r *cancelable) (*os.File, error) {
+	if f, ok := r.Reader.(*os.File); ok && plainTar(f) {
+		return os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	}
+	plain, done, err := layers.Decompress(r)
+	if err != nil {
+		return nil, err
 	}
 	defer done()
-	archive := filepath.Join(dir, "archive.tar")
-	if err := spool(archive, plain); err != nil {
-		return nil, fmt.Errorf("load: %w", err)
-	}
-	names, err := s.loadArchive(ctx, archive, filepath.Join(dir, "layout"), progress)
-	if err != nil {
-		return nil, fmt.Errorf("load: %w", err)
-	}
-	return names, nil
-}
-
-// spool keeps an archive whole: its parts come in any order.
-func spool(path string, r io.Reader) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, r)
-	return errors.Join(err, f.Close())
-}
-
-func (s *Store) loadArchive(ctx context.Context, archive, dir string, progress func(Progress)) ([]string, error) {
-	isLayout, err := contains(archive, "oci-layout")
+	dir, err := lease.work("load-")
 	if err != nil {
 		return nil, err
 	}
-	if isLayout {
-		return s.loadLayout(ctx, archive, dir, progress)
-	}
-	return s.loadDocker(ctx, archive, progress)
-}
-
-func contains(archive, file string) (bool, error) {
-	f, err := os.Open(archive)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	entries := tar.NewReader(f)
-	for n := 0; ; n++ {
-		h, err := entries.Next()
-		if errors.Is(err, io.EOF) {
-			if n == 0 {
-				return false, errors.New("it is no archive of images: it is empty")
-			}
-			return false, nil
-		}
-		if err != nil {
-			return false, fmt.Errorf("it is no archive of images: %w", err)
-		}
-		if filepath.Clean(h.Name) == file {
-			return true, nil
-		}
-	}
-}
-
-func (s *Store) loadLayout(ctx context.Context, archive, dir string, progress func(Progress)) ([]string, error) {
-	if err := extract(archive, dir); err != nil {
-		return nil, fmt.Errorf("OCI layout: %w", err)
-	}
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, fmt.Errorf("OCI layout: %w", err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return nil, fmt.Errorf("OCI layout: index.json: %w", err)
-	}
-	var names []string
-	for _, d := range manifest.Manifests {
-		if d.Platform != nil && !ours(d) {
-			continue
-		}
-		ref, err := layoutName(d)
-		if err != nil {
-			return nil, err
-		}
-		image, err := forThisMachine(index, d)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", ref, err)
-		}
-		if _, err := s.add(ctx, image, ref, d.Digest.String(), progress); err != nil {
-			return nil, fmt.Errorf("%s: %w", ref, err)
-		}
-		names = append(names, ref)
-	}
-	if len(names) == 0 && len(manifest.Manifests) > 0 {
-		return nil, noneForThisMachine(manifest)
-	}
-	return names, nil
-}
-
-// extract unpacks a layout, which is of plain files only: nothing else could be read as one without harm.
-func extract(archive, dir string) error {
-	f, err := os.Open(archive)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	entries := tar.NewReader(f)
-	for {
-		h, err := entries.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil {
-			err = extractEntry(root, h, entries)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-func extractEntry(root *os.Root, h *tar.Header, content io.Reader) error {
-	name := filepath.Clean(h.Name)
-	switch h.Typeflag {
-	case tar.TypeDir:
-		return root.MkdirAll(name, 0o700)
-	case tar.TypeXGlobalHeader:
-		return nil
-	case tar.TypeReg:
-	default:
-		return fmt.Errorf("%s is no plain file", h.Name)
-	}
-	if err := root.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return err
-	}
-	f, err := root.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, content)
-	return errors.Join(err, f.Close())
-}
-
-// layoutName is the name that an index gives an image: containerd's annotation has it whole, OCI's may be a tag.
-func layoutName(d v1.Descriptor) (string, error) {
-	for _, key := range []string{"io.containerd.image.name", ocispec.AnnotationRefName} {
-		if found := d.Annotations[key]; found != "" {
-			return normalize(found)
-		}
-	}
-	return "", fmt.Errorf("image %s has no name in index.json (annotation %s)", d.Digest, ocispec.AnnotationRefName)
-}
-
-// forThisMachine opens an entry of an index; of an index inside it, the image of this platform.
-func forThisMachine(index v1.ImageIndex, d v1.Descriptor) (v1.Image, error) {
-	if !d.MediaType.IsIndex() {
-		return index.Image(d.Digest)
-	}
-	inner, err := index.ImageIndex(d.Digest)
+	f, err := os.OpenFile(filepath.Join(dir, "archive.tar"), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := inner.IndexManifest()
+	if _, err := io.Copy(f, plain); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// plainTar tells whether a file can be used where it lies.
+func plainTar(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	head := make([]byte, 512)
+	if _, err := f.ReadAt(head, 0); err != nil {
+		return false
+	}
+	return bytes.HasPrefix(head[257:], []byte("ustar"))
+}
+
+func (s *Store) loadArchive(ctx context.Context, a *archive.Archive, o LoadOptions) ([]string, error) {
+	want, err := parsePlatform(o.Platform)
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range manifest.Manifests {
-		if ours(m) {
-			return inner.Image(m.Digest)
-		}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
 	}
-	return nil, noneForThisMachine(manifest)
-}
-
-func (s *Store) loadDocker(ctx context.Context, archive string, progress func(Progress)) ([]string, error) {
-	manifest, err := tarball.LoadManifest(func() (io.ReadCloser, error) { return os.Open(archive) })
+	images, err := a.Images(func(index *v1.IndexManifest) (v1.Descriptor, error) { return choose(index, want) })
 	if err != nil {
-		return nil, fmt.Errorf("it is neither an OCI layout nor an archive of docker save: %w", err)
+		return nil, err
 	}
-	var names []string
-	for _, entry := range manifest {
-		if len(entry.RepoTags) == 0 {
-			return nil, fmt.Errorf("manifest.json: the image %s has no RepoTags", entry.Config)
+	var loaded []string
+	for _, image := range images {
+		r, err := s.arrive(ctx, arrivalOf(image, want), image.Names, image.Digest, o.Progress)
+		if err != nil && len(image.Names) > 0 {
+			err = fmt.Errorf("%s: %w", image.Names[0], err)
 		}
-		image, err := dockerImage(archive, entry)
 		if err != nil {
-			return nil, err
+			return loaded, err
 		}
-		for _, repoTag := range entry.RepoTags {
-			ref, err := normalize(repoTag)
-			if err != nil {
-				return nil, err
-			}
-			if _, err := s.add(ctx, image, ref, "", progress); err != nil {
-				return nil, fmt.Errorf("%s: %w", ref, err)
-			}
-			names = append(names, ref)
+		loaded = append(loaded, image.Names...)
+		if len(image.Names) == 0 {
+			loaded = append(loaded, r.ID)
 		}
 	}
-	return names, nil
+	return loaded, nil
 }
 
-func dockerImage(archive string, entry tarball.Descriptor) (v1.Image, error) {
-	tag, err := name.NewTag(entry.RepoTags[0])
-	if err != nil {
-		return nil, fmt.Errorf("manifest.json: %w: %w", ErrInvalidName, err)
+func arrivalOf(image archive.Image, want v1.Platform) arrival {
+	a := arrival{config: image.Config, manifest: image.Manifest, mediaType: image.MediaType, want: want}
+	for _, layer := range image.Layers {
+		a.layers = append(a.layers, incoming{desc: layer.Desc, open: func(context.Context, int64) (io.ReadCloser, error) {
+			return layer.Open()
+		}})
 	}
-	return tarball.ImageFromPath(archive, &tag)
+	return a
 }

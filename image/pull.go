@@ -1,212 +1,211 @@
 package image
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
-	"time"
+	"os"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/image/names"
+	"dhow/image/registry"
 )
 
-// layersAtOnce bounds the parallel downloads of one pull.
-const layersAtOnce = 4
+// PullOptions of Pull.
+type PullOptions struct {
+	// Platform of the image, such as linux/arm64; this machine's if empty.
+	Platform string
+	// Auth for the registry; if nil, registries.yaml and Docker's config.json say.
+	Auth *cri.AuthConfig
+	// Progress may be nil; it is called from several goroutines.
+	Progress func(Progress)
+}
+
+// Pulled is an image that was pulled.
+type Pulled struct {
+	ID     string
+	Name   string // in full
+	Digest string // of the manifest or index that the name stands for
+	// New is false when the name stood for this image before.
+	New bool
+}
 
 // PullImage implements Service.
 func (s *Store) PullImage(ctx context.Context, ref string, auth *cri.AuthConfig, progress func(Progress)) (string, error) {
-	parsed, err := parse(ref)
-	if err != nil {
-		return "", err
-	}
-	defer s.only(spell(parsed))()
-	id, err := s.pull(ctx, ref, parsed, auth, progress)
-	return id, s.tidyIfFull(err)
+	p, err := s.Pull(ctx, ref, PullOptions{Auth: auth, Progress: progress})
+	return p.ID, err
 }
 
-func (s *Store) pull(ctx context.Context, ref string, parsed name.Reference, auth *cri.AuthConfig, progress func(Progress)) (string, error) {
-	unlock, err := s.lock(unix.LOCK_SH)
+// Pull is PullImage for any platform.
+func (s *Store) Pull(ctx context.Context, ref string, o PullOptions) (Pulled, error) {
+	parsed, err := names.Parse(ref)
 	if err != nil {
-		return "", err
+		return Pulled{}, err
 	}
-	defer unlock()
-	files, err := readRegistries(s.file)
+	want, err := parsePlatform(o.Platform)
 	if err != nil {
-		return "", err
+		return Pulled{}, err
 	}
-	sources, err := files.sources(parsed, auth)
+	release, err := s.only(ctx, names.Spell(parsed))
 	if err != nil {
-		return "", err
+		return Pulled{}, err
 	}
-	if progress == nil {
-		progress = func(Progress) {}
+	defer release()
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	p, err := s.pull(ctx, ref, parsed, want, o)
+	return p, s.tidyIfFull(err)
+}
+
+func (s *Store) pull(ctx context.Context, ref string, parsed name.Reference, want v1.Platform, o PullOptions) (Pulled, error) {
+	file, err := registry.Read(s.file)
+	if err != nil {
+		return Pulled{}, err
+	}
+	sources, err := file.Sources(parsed, o.Auth)
+	if err != nil {
+		return Pulled{}, err
 	}
 	var failed error
 	for _, from := range sources {
-		id, err := s.pullFrom(ctx, parsed, from, progress)
+		p, err := s.pullFrom(ctx, parsed, from, want, o.Progress)
+		from.Close()
 		if err == nil {
-			return id, nil
+			return p, nil
 		}
-		failed = explain(ref, from.ref, err)
+		failed = registry.Explain("pull", ref, from.Ref, err)
 		if ctx.Err() != nil {
 			break
 		}
-		s.log.Debug("source failed", "image", ref, "source", from.ref.Name(), "err", err)
+		s.log.Debug("source failed", "image", ref, "source", from.Ref.Name(), "err", err)
 	}
-	return "", failed
+	return Pulled{}, failed
 }
 
-func (s *Store) pullFrom(ctx context.Context, ref name.Reference, from source, progress func(Progress)) (string, error) {
-	options := []remote.Option{
-		remote.WithContext(ctx), remote.WithTransport(from.transport), remote.WithUserAgent("dhow"),
-		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}),
-	}
-	if from.auth != nil {
-		options = append(options, remote.WithAuth(from.auth))
-	} else {
-		options = append(options, remote.WithAuthFromKeychain(authn.DefaultKeychain))
-	}
-	found, err := remote.Get(from.ref, options...)
+func (s *Store) pullFrom(ctx context.Context, ref name.Reference, from *registry.Source, want v1.Platform, progress func(Progress)) (Pulled, error) {
+	found, err := from.Get(ctx)
 	if err != nil {
-		return "", err
+		return Pulled{}, err
 	}
-	image, err := found.Image()
+	p := Pulled{Name: names.Spell(ref), Digest: found.Digest.String()}
+	a, err := fetchImage(ctx, from, found, want, names.Repository(ref.Context()))
 	if err != nil {
-		return "", otherPlatforms(found, err)
+		return p, err
 	}
-	if found.MediaType == types.DockerManifestSchema1 || found.MediaType == types.DockerManifestSchema1Signed {
-		return "", errors.New("its manifest has the old schema 1, which holds no image config: push it again")
+	before, err := read[tag](s.path("tags", hashName(p.Name)+".json"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return p, err
 	}
-	return s.add(ctx, image, spell(ref), found.Digest.String(), progress)
+	unfinished, err := s.Lease(ctx, unfinishedPrefix+p.Name)
+	if err != nil {
+		return p, err
+	}
+	if err := unfinished.Hold(layersOf(a)...); err != nil {
+		return p, err
+	}
+	r, err := s.arrive(ctx, a, []string{p.Name}, p.Digest, progress)
+	if err == nil || !interrupted(err) { // what is broken is not worth keeping
+		err = errors.Join(err, unfinished.Release())
+	}
+	p.ID, p.New = r.ID, before.Image != r.ID
+	return p, err
 }
 
-// add stores an image with all its layers under a name.
-func (s *Store) add(ctx context.Context, image v1.Image, ref, digest string, progress func(Progress)) (string, error) {
-	r, layers, err := describeImage(image)
-	if err != nil {
-		return "", err
+// interrupted tells whether the same pull may succeed later.
+func interrupted(err error) bool {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, errAnother) {
+		return false
 	}
-	if err := s.addLayers(ctx, r, layers, progress); err != nil {
-		return "", err
-	}
-	if err := s.putRecord(r); err != nil {
-		return "", err
-	}
-	return r.ID, s.putTag(tag{Ref: ref, Image: r.ID, Digest: digest})
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.As(err, new(interface{ Timeout() bool }))
 }
 
-func describeImage(image v1.Image) (record, []v1.Layer, error) {
-	raw, err := image.RawConfigFile()
+// layersOf are the digests of an image's layers, if its config can be read.
+func layersOf(a arrival) []string {
+	r, err := a.record()
 	if err != nil {
-		return record{}, nil, fmt.Errorf("read config: %w", err)
-	}
-	id, err := image.ConfigName()
-	if err != nil {
-		return record{}, nil, err
-	}
-	r := record{ID: id.String()}
-	if err := json.Unmarshal(raw, &r.Config); err != nil {
-		return r, nil, fmt.Errorf("config %s: %w", id, err)
-	}
-	if c := r.Config; c.OS != "" && c.OS != "linux" || c.Architecture != "" && c.Architecture != runtime.GOARCH {
-		return r, nil, fmt.Errorf("it is an image for %s/%s, this machine is linux/%s", c.OS, c.Architecture, runtime.GOARCH)
-	}
-	if r.Config.Created != nil {
-		r.Created = *r.Config.Created
-	}
-	layers, err := image.Layers()
-	if err != nil {
-		return r, nil, fmt.Errorf("read layers: %w", err)
-	}
-	ids := r.Config.RootFS.DiffIDs
-	if len(ids) != len(layers) {
-		return r, nil, fmt.Errorf("config %s names %d layers, the manifest %d", id, len(ids), len(layers))
-	}
-	for i, layer := range layers {
-		if err := ids[i].Validate(); err != nil || ids[i].Algorithm() != "sha256" {
-			return r, nil, fmt.Errorf("config %s: layer digest %q is not a sha256", id, ids[i])
-		}
-		r.Layers = append(r.Layers, ids[i].String())
-		size, err := layer.Size()
-		if err != nil {
-			return r, nil, err
-		}
-		r.Size += uint64(size)
-	}
-	return r, layers, nil
-}
-
-// addLayers adds them in parallel; an image without layers gets the empty one.
-func (s *Store) addLayers(ctx context.Context, r record, layers []v1.Layer, progress func(Progress)) error {
-	if len(layers) == 0 {
-		return s.addLayer(emptyLayer, func() (io.ReadCloser, error) { return io.NopCloser(emptyArchive()), nil })
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(layersAtOnce)
-	for i, layer := range layers {
-		group.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return s.addOne(r.Layers[i], layer, progress)
-		})
-	}
-	return group.Wait()
-}
-
-func (s *Store) addOne(diffID string, layer v1.Layer, progress func(Progress)) error {
-	digest, err := layer.Digest()
-	if err != nil {
-		return err
-	}
-	size, err := layer.Size()
-	if err != nil {
-		return err
-	}
-	p := Progress{Digest: digest.String(), Status: "exists", Total: size, Done: size}
-	if s.have(diffID) {
-		progress(p)
 		return nil
 	}
-	p.Status, p.Done = "downloading", 0
-	err = s.addLayer(diffID, func() (io.ReadCloser, error) {
-		body, err := layer.Compressed()
-		if err != nil {
-			return nil, err
+	return r.Layers
+}
+
+// indexesDeep bounds indexes in indexes.
+const indexesDeep = 3
+
+// fetchImage finds the image for a platform and reads its manifest and config.
+func fetchImage(ctx context.Context, from *registry.Source, found *remote.Descriptor, want v1.Platform, repository string) (arrival, error) {
+	for depth := 0; found.MediaType.IsIndex(); depth++ {
+		if depth == indexesDeep {
+			return arrival{}, fmt.Errorf("its indexes are nested more than %d deep", indexesDeep)
 		}
-		return &counting{ReadCloser: body, p: p, tell: progress}, nil
-	})
+		next, err := ofIndex(found.Manifest, want)
+		if err != nil {
+			return arrival{}, err
+		}
+		if found, err = from.GetDigest(ctx, next); err != nil {
+			return arrival{}, err
+		}
+	}
+	m, err := parseManifest(found.MediaType, found.Manifest)
 	if err != nil {
-		return fmt.Errorf("layer %s: %w", digest, err)
+		return arrival{}, err
 	}
-	p.Status, p.Done = "done", size
-	progress(p)
-	return nil
+	a := arrival{manifest: found.Manifest, mediaType: string(found.MediaType), want: want, from: repository}
+	if a.config, err = from.Config(ctx, m.Config); err != nil {
+		return a, err
+	}
+	for _, d := range m.Layers {
+		a.layers = append(a.layers, incoming{desc: d, remote: true, open: func(ctx context.Context, at int64) (io.ReadCloser, error) {
+			return from.Blob(ctx, d, at)
+		}})
+	}
+	return a, nil
 }
 
-// counting tells how much has been read, at most ten times a second.
-type counting struct {
-	io.ReadCloser
-	p    Progress
-	tell func(Progress)
-	last time.Time
+// ofIndex is the digest of the image for a platform.
+func ofIndex(raw []byte, want v1.Platform) (v1.Hash, error) {
+	index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+	if err != nil {
+		return v1.Hash{}, fmt.Errorf("index: %w", err)
+	}
+	d, err := choose(index, want)
+	return d.Digest, err
 }
 
-func (c *counting) Read(b []byte) (int, error) {
-	n, err := c.ReadCloser.Read(b)
-	c.p.Done += int64(n)
-	if now := time.Now(); now.Sub(c.last) > 100*time.Millisecond {
-		c.last = now
-		c.tell(c.p)
+// layersMost bounds the layers of an image: overlayfs takes 500 lower directories.
+const layersMost = 500
+
+// parseManifest reads the manifest of one image (Docker's schema 2 or OCI's) and says what is wrong with it.
+func parseManifest(mediaType types.MediaType, raw []byte) (*v1.Manifest, error) {
+	if mediaType == types.DockerManifestSchema1 || mediaType == types.DockerManifestSchema1Signed {
+		return nil, errors.New("its manifest has the old schema 1, which holds no image config: push it again")
 	}
-	return n, err
+	m, err := v1.ParseManifest(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if m.Config.Digest.Algorithm != "sha256" {
+		return nil, fmt.Errorf("manifest: config has no sha256 digest (media type %q): it is no container image", mediaType)
+	}
+	if !m.Config.MediaType.IsConfig() && m.Config.MediaType != "" {
+		return nil, fmt.Errorf("manifest: its config is %q: it is no container image", m.Config.MediaType)
+	}
+	if len(m.Layers) > layersMost {
+		return nil, fmt.Errorf("manifest: it has %d layers, more than the %d that can be mounted", len(m.Layers), layersMost)
+	}
+	for _, d := range m.Layers {
+		if d.Digest.Algorithm != "sha256" || d.Size < 0 {
+			return nil, fmt.Errorf("manifest: layer %q of %d bytes is none", d.Digest, d.Size)
+		}
+	}
+	return m, nil
 }

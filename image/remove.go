@@ -5,56 +5,139 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"dhow/image/names"
 )
 
 // RemoveImage implements Service.
-func (s *Store) RemoveImage(_ context.Context, ref string) error {
-	unlock, err := s.lock(unix.LOCK_EX)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	r, err := s.find(ref)
+func (s *Store) RemoveImage(ctx context.Context, ref string) error {
+	_, err := s.Remove(ctx, ref, RemoveOptions{Force: true, KeepUsed: true})
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	tags, err := s.tagsOf(r)
-	if err != nil {
-		return err
-	}
-	doomed := tags
-	if name, err := normalize(ref); err == nil {
-		for _, t := range tags {
-			if t.Ref == name {
-				doomed = []tag{t}
-			}
-		}
-	}
-	if len(doomed) == len(tags) {
-		if err := s.unused(r); err != nil {
-			return fmt.Errorf("remove %s: %w", ref, err)
-		}
-	}
-	for _, t := range doomed {
-		if err := ignoreMissing(os.Remove(s.path("tags", hashName(t.Ref)+".json"))); err != nil {
-			return err
-		}
-	}
-	if len(doomed) < len(tags) {
-		return nil
-	}
-	if err := ignoreMissing(os.Remove(s.path("images", bare(r.ID)+".json"))); err != nil {
-		return err
-	}
-	return s.sweep()
+	return err
 }
+
+// RemoveOptions of Remove.
+type RemoveOptions struct {
+	// Force removes an image that is given by its id and has several names, and one that stopped containers use.
+	Force bool
+	// KeepUsed refuses to remove an image that any snapshot uses, whatever Force says.
+	KeepUsed bool
+	// NoPrune keeps layers for the next sweep.
+	NoPrune bool
+}
+
+// Removed is what went.
+type Removed struct {
+	Untagged []string // names, as they are known
+	Deleted  []string // ids of images, then of layers
+	Bytes    uint64   // of layers
+}
+
+// Remove takes a name away, or the image with all its names when ref is an id, and the image when nothing names it
+// any more, as docker rmi does. ErrNotFound, ErrInUse, ErrConflict.
+func (s *Store) Remove(_ context.Context, ref string, o RemoveOptions) (Removed, error) {
+	unlock, err := s.lock(unix.LOCK_EX)
+	if err != nil {
+		return Removed{}, err
+	}
+	done, err := s.remove(ref, o)
+	unlock()
+	if err != nil || o.NoPrune || len(done.Deleted) == 0 {
+		return done, err
+	}
+	gone, err := s.sweep()
+	done.addLayers(gone)
+	return done, err
+}
+
+func (r *Removed) addLayers(gone []Layer) {
+	for _, layer := range gone {
+		r.Deleted = append(r.Deleted, layer.DiffID)
+		r.Bytes += layer.Size
+	}
+}
+
+func (s *Store) remove(ref string, o RemoveOptions) (Removed, error) {
+	r, err := s.find(ref)
+	if err != nil {
+		return Removed{}, err
+	}
+	own, err := s.tagsOf(r)
+	if err != nil {
+		return Removed{}, err
+	}
+	doomed, byName := doomedTags(own, ref)
+	last := len(doomed) == len(own)
+	if !byName && !o.Force && repositories(own) > 1 {
+		return Removed{}, fmt.Errorf("%w: unable to delete %s (must be forced) - image is referenced in multiple repositories", ErrConflict, short(r.ID))
+	}
+	if last {
+		if err := s.unused(r, o); err != nil {
+			return Removed{}, fmt.Errorf("remove %s: %w", ref, err)
+		}
+	}
+	return s.drop(r, doomed, last)
+}
+
+// drop removes names, and the image with its last one. The caller has the exclusive lock.
+func (s *Store) drop(r record, doomed []tag, last bool) (Removed, error) {
+	var done Removed
+	for _, t := range doomed {
+		if err := s.removeTag(t); err != nil {
+			return done, err
+		}
+		done.Untagged = append(done.Untagged, names.Familiar(t.Ref))
+		if repository, tagged, _ := names.Cut(t.Ref); tagged != "" && t.Digest != "" {
+			done.Untagged = append(done.Untagged, names.Familiar(repository)+"@"+t.Digest)
+		}
+	}
+	if !last {
+		return done, nil
+	}
+	if err := s.fail("image untagged"); err != nil {
+		return done, err
+	}
+	done.Deleted = append(done.Deleted, r.ID)
+	return done, ignoreMissing(os.Remove(s.path("images", bare(r.ID)+".json")))
+}
+
+// doomedTags are the names that go with ref: it alone if it is one of them, else all.
+func doomedTags(own []tag, ref string) (doomed []tag, byName bool) {
+	full, err := names.Normalize(ref)
+	if err != nil {
+		return own, false
+	}
+	repository, _, digest := names.Cut(full)
+	for _, t := range own {
+		if t.Ref == full {
+			return []tag{t}, true
+		}
+	}
+	for _, t := range own {
+		if of, _, _ := names.Cut(t.Ref); digest != "" && of == repository && t.Digest == digest {
+			doomed = append(doomed, t)
+		}
+	}
+	if len(doomed) > 0 {
+		return doomed, true
+	}
+	return own, false
+}
+
+func repositories(tags []tag) int {
+	all := map[string]bool{}
+	for _, t := range tags {
+		repository, _, _ := names.Cut(t.Ref)
+		all[repository] = true
+	}
+	return len(all)
+}
+
+func short(id string) string { return bare(id)[:12] }
 
 func (s *Store) tagsOf(r record) ([]tag, error) {
 	all, err := s.tags()
@@ -70,46 +153,15 @@ func (s *Store) tagsOf(r record) ([]tag, error) {
 	return own, nil
 }
 
-// unused fails with ErrInUse while a snapshot of the image exists.
-func (s *Store) unused(r record) error {
-	paths, err := filepath.Glob(s.path("snapshots", "*", "snapshot.json"))
+// unused fails with ErrInUse while a snapshot or a lease has the image.
+func (s *Store) unused(r record, o RemoveOptions) error {
+	made, err := s.snapshots()
 	if err != nil {
 		return err
 	}
-	for _, path := range paths {
-		if made, err := read[snapshot](path); err == nil && made.Image == r.ID {
-			return fmt.Errorf("%w: by %s", ErrInUse, made.Key)
-		}
-	}
-	return nil
-}
-
-// sweep removes the layers that no image has. The caller holds the exclusive lock: nobody is adding one.
-func (s *Store) sweep() error {
-	records, err := s.records()
-	if err != nil {
-		return err
-	}
-	keep := map[string]bool{bare(emptyLayer): true}
-	for _, r := range records {
-		for _, id := range r.Layers {
-			keep[bare(id)] = true
-		}
-	}
-	entries, err := os.ReadDir(s.path("layers"))
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		name, isLock := strings.CutSuffix(e.Name(), ".lock")
-		switch {
-		case isLock:
-			err = ignoreMissing(os.Remove(s.path("layers", e.Name())))
-		case !keep[name]:
-			err = s.discard(s.path("layers", name))
-		}
-		if err != nil {
-			return err
+	for _, snap := range made {
+		if snap.Image == r.ID && (o.KeepUsed || !o.Force) {
+			return fmt.Errorf("%w: by %s", ErrInUse, snap.Key)
 		}
 	}
 	return nil

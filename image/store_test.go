@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"dhow/image/names"
 	"dhow/internal/imagebuild"
 )
 
@@ -253,7 +254,7 @@ func TestShortNamesMeanTheHub(t *testing.T) {
 		"registry.example/a:1":  "registry.example/a:1",
 		"docker.io/library/a:1": "docker.io/library/a:1",
 	} {
-		if got, err := normalize(ref); err != nil || got != want {
+		if got, err := names.Normalize(ref); err != nil || got != want {
 			t.Errorf("%s: got %s, %v, want %s", ref, got, err, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package image
+package layers
 
 import (
 	"archive/tar"
@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"dhow/image/layers/layerstest"
 )
 
 // merged mounts layers, lowest first, as a container sees them.
@@ -21,10 +23,10 @@ func merged(t *testing.T, layers ...[]*tar.Header) string {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := untar(bytes.NewReader(archiveOf(t, headers...)), dir); err != nil {
+		if err := untar(bytes.NewReader(layerstest.Archive(t, headers...)), Root(dir)); err != nil {
 			t.Fatal(err)
 		}
-		lower = append([]string{dir}, lower...)
+		lower = append([]string{Root(dir)}, lower...)
 	}
 	root := filepath.Join(base, "root")
 	for _, dir := range []string{root, filepath.Join(base, "empty")} {
@@ -44,44 +46,30 @@ func merged(t *testing.T, layers ...[]*tar.Header) string {
 	return root
 }
 
-func regular(name string) *tar.Header { return &tar.Header{Typeflag: tar.TypeReg, Name: name} }
-func folder(name string) *tar.Header  { return &tar.Header{Typeflag: tar.TypeDir, Name: name} }
-
-// exists are the paths of want that are there.
-func exists(root string, names ...string) string {
-	var there []string
-	for _, name := range names {
-		if _, err := os.Lstat(filepath.Join(root, name)); err == nil {
-			there = append(there, name)
-		}
-	}
-	return strings.Join(there, " ")
-}
-
 func TestALayerHidesWhatItDeletesOfLowerOnesAndNothingOfItsOwn(t *testing.T) {
-	lower := []*tar.Header{folder("d"), regular("d/old"), regular("gone"), regular("kept")}
+	lower := []*tar.Header{layerstest.Folder("d"), layerstest.Regular("d/old"), layerstest.Regular("gone"), layerstest.Regular("kept")}
 	for name, c := range map[string]struct {
 		upper []*tar.Header
 		want  string
 	}{
-		"a file":                            {[]*tar.Header{regular(".wh.gone")}, "d d/old kept"},
-		"a folder":                          {[]*tar.Header{regular(".wh.d")}, "gone kept"},
-		"all in a folder":                   {[]*tar.Header{folder("d"), regular("d/.wh..wh..opq"), regular("d/new")}, "d d/new gone kept"},
-		"all in a folder, said last":        {[]*tar.Header{folder("d"), regular("d/new"), regular("d/.wh..wh..opq")}, "d d/new gone kept"},
-		"a file that it has anew":           {[]*tar.Header{regular(".wh.gone"), regular("gone")}, "d d/old gone kept"},
-		"a file that it has, said last":     {[]*tar.Header{regular("gone"), regular(".wh.gone")}, "d d/old gone kept"},
-		"a folder that it has anew":         {[]*tar.Header{regular(".wh.d"), folder("d"), regular("d/new")}, "d d/new gone kept"},
-		"a folder that it has, unsaid":      {[]*tar.Header{regular(".wh.d"), regular("d/new")}, "d d/new gone kept"},
-		"a folder that it has, said last":   {[]*tar.Header{folder("d"), regular("d/new"), regular(".wh.d")}, "d d/new gone kept"},
-		"nothing":                           {[]*tar.Header{folder("d"), regular("d/new")}, "d d/old d/new gone kept"},
-		"a folder by a file":                {[]*tar.Header{regular("d")}, "d gone kept"},
-		"one that is not there":             {[]*tar.Header{regular(".wh.never")}, "d d/old gone kept"},
-		"a file in a folder not mentioned":  {[]*tar.Header{regular("d/.wh.old")}, "d gone kept"},
-		"a whiteout of what was whited out": {[]*tar.Header{regular(".wh.gone"), regular(".wh.gone")}, "d d/old kept"},
+		"a file":                            {[]*tar.Header{layerstest.Regular(".wh.gone")}, "d d/old kept"},
+		"a folder":                          {[]*tar.Header{layerstest.Regular(".wh.d")}, "gone kept"},
+		"all in a folder":                   {[]*tar.Header{layerstest.Folder("d"), layerstest.Regular("d/.wh..wh..opq"), layerstest.Regular("d/new")}, "d d/new gone kept"},
+		"all in a folder, said last":        {[]*tar.Header{layerstest.Folder("d"), layerstest.Regular("d/new"), layerstest.Regular("d/.wh..wh..opq")}, "d d/new gone kept"},
+		"a file that it has anew":           {[]*tar.Header{layerstest.Regular(".wh.gone"), layerstest.Regular("gone")}, "d d/old gone kept"},
+		"a file that it has, said last":     {[]*tar.Header{layerstest.Regular("gone"), layerstest.Regular(".wh.gone")}, "d d/old gone kept"},
+		"a folder that it has anew":         {[]*tar.Header{layerstest.Regular(".wh.d"), layerstest.Folder("d"), layerstest.Regular("d/new")}, "d d/new gone kept"},
+		"a folder that it has, unsaid":      {[]*tar.Header{layerstest.Regular(".wh.d"), layerstest.Regular("d/new")}, "d d/new gone kept"},
+		"a folder that it has, said last":   {[]*tar.Header{layerstest.Folder("d"), layerstest.Regular("d/new"), layerstest.Regular(".wh.d")}, "d d/new gone kept"},
+		"nothing":                           {[]*tar.Header{layerstest.Folder("d"), layerstest.Regular("d/new")}, "d d/old d/new gone kept"},
+		"a folder by a file":                {[]*tar.Header{layerstest.Regular("d")}, "d gone kept"},
+		"one that is not there":             {[]*tar.Header{layerstest.Regular(".wh.never")}, "d d/old gone kept"},
+		"a file in a folder not mentioned":  {[]*tar.Header{layerstest.Regular("d/.wh.old")}, "d gone kept"},
+		"a whiteout of what was whited out": {[]*tar.Header{layerstest.Regular(".wh.gone"), layerstest.Regular(".wh.gone")}, "d d/old kept"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := merged(t, lower, c.upper)
-			if got := exists(root, "d", "d/old", "d/new", "gone", "kept"); got != c.want {
+			if got := layerstest.Exists(root, "d", "d/old", "d/new", "gone", "kept"); got != c.want {
 				t.Errorf("there are %s, want %s", got, c.want)
 			}
 		})
@@ -113,8 +101,8 @@ func TestAttributesAndSetuidBitsSurviveEveryOwner(t *testing.T) {
 
 func TestHardLinksShareAFileAlsoAcrossALayersWhiteouts(t *testing.T) {
 	root := merged(t,
-		[]*tar.Header{regular("one"), regular("a/b/c")},
-		[]*tar.Header{regular("two"), {Typeflag: tar.TypeLink, Name: "x/three", Linkname: "/two"}, {Typeflag: tar.TypeLink, Name: "one", Linkname: "two"}, regular(".wh.a")})
+		[]*tar.Header{layerstest.Regular("one"), layerstest.Regular("a/b/c")},
+		[]*tar.Header{layerstest.Regular("two"), {Typeflag: tar.TypeLink, Name: "x/three", Linkname: "/two"}, {Typeflag: tar.TypeLink, Name: "one", Linkname: "two"}, layerstest.Regular(".wh.a")})
 	var one, two, three unix.Stat_t
 	for name, st := range map[string]*unix.Stat_t{"one": &one, "two": &two, "x/three": &three} {
 		if err := unix.Stat(filepath.Join(root, name), st); err != nil {
@@ -124,14 +112,14 @@ func TestHardLinksShareAFileAlsoAcrossALayersWhiteouts(t *testing.T) {
 	if one.Ino != two.Ino || two.Ino != three.Ino || two.Nlink != 3 {
 		t.Errorf("inodes %d, %d, %d, links %d", one.Ino, two.Ino, three.Ino, two.Nlink)
 	}
-	if got := exists(root, "a"); got != "" {
+	if got := layerstest.Exists(root, "a"); got != "" {
 		t.Errorf("%s is still there", got)
 	}
 }
 
 func TestAHardLinkToNothingIsRefusedByName(t *testing.T) {
 	root, intact := arena(t)
-	err := untar(bytes.NewReader(archiveOf(t, &tar.Header{Typeflag: tar.TypeLink, Name: "h", Linkname: "../../victim"})), root)
+	err := untar(bytes.NewReader(layerstest.Archive(t, &tar.Header{Typeflag: tar.TypeLink, Name: "h", Linkname: "../../victim"})), root)
 	if err == nil || !strings.Contains(err.Error(), `unpack "h": hard link to "../../victim"`) {
 		t.Errorf("got %v", err)
 	}

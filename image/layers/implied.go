@@ -1,4 +1,4 @@
-package image
+package layers
 
 import (
 	"encoding/json"
@@ -17,9 +17,6 @@ import (
 // overlayfs would show them as the layer that implies them has them, which knows nothing of other layers. So a
 // snapshot's writable layer gets such folders as they should look.
 
-// impliedFile lies beside a layer's files and lists its implied folders, if it has any; "." is the root.
-const impliedFile = "implied.json"
-
 // putImplied keeps the list with a layer in the making.
 func putImplied(layer string, implied map[string]bool) error {
 	if len(implied) == 0 {
@@ -30,6 +27,20 @@ func putImplied(layer string, implied map[string]bool) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(layer, impliedFile), data, 0o600)
+}
+
+// readImplied lists a layer's implied folders, if it has any; "." is the root.
+func readImplied(layer string) (map[string]bool, error) {
+	path := filepath.Join(layer, impliedFile)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, ignoreMissing(err)
+	}
+	var implied map[string]bool
+	if err := json.Unmarshal(data, &implied); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return implied, nil
 }
 
 // stack are a snapshot's layers, topmost first.
@@ -43,8 +54,8 @@ type openLayer struct {
 func openStack(roots []string) (stack, error) {
 	var all stack
 	for _, dir := range roots {
-		implied, err := read[map[string]bool](filepath.Join(filepath.Dir(dir), impliedFile))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		implied, err := readImplied(filepath.Dir(dir))
+		if err != nil {
 			all.close()
 			return nil, err
 		}
@@ -64,8 +75,9 @@ func (s stack) close() {
 	}
 }
 
-// showImplied makes the folders in upper that a layer implies and a lower one names.
-func showImplied(roots []string, upper string) error {
+// ShowImplied makes the folders in upper that a layer implies and a lower one names. roots are the layers' Roots,
+// topmost first.
+func ShowImplied(roots []string, upper string) error {
 	layers, err := openStack(roots)
 	if err != nil {
 		return err

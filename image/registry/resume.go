@@ -1,4 +1,4 @@
-package image
+package registry
 
 import (
 	"errors"
@@ -17,19 +17,37 @@ type resuming struct{ next http.RoundTripper }
 // RoundTrip implements http.RoundTripper.
 func (t *resuming) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := t.next.RoundTrip(r)
-	if err != nil || r.Method != http.MethodGet || resp.StatusCode != http.StatusOK ||
-		resp.ContentLength <= 0 || !strings.Contains(r.URL.Path, "/blobs/") {
+	if err != nil || r.Method != http.MethodGet || resp.ContentLength <= 0 || !strings.Contains(r.URL.Path, "/blobs/") {
 		return resp, err
 	}
-	resp.Body = &resumingBody{t: t, request: r, body: resp.Body, length: resp.ContentLength}
+	var from int64
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusPartialContent:
+		if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); err != nil {
+			return resp, nil
+		}
+	default:
+		return resp, nil
+	}
+	resp.Body = &resumingBody{t: t, request: r, body: resp.Body, at: from, length: from + resp.ContentLength}
 	return resp, nil
+}
+
+// closeIdle closes the connections of the transport at the bottom.
+func (t *resuming) closeIdle() {
+	if b, ok := t.next.(bounded); ok {
+		if p, ok := b.next.(patient); ok {
+			(&http.Client{Transport: p.next}).CloseIdleConnections()
+		}
+	}
 }
 
 type resumingBody struct {
 	t       *resuming
 	request *http.Request
 	body    io.ReadCloser
-	at      int64 // bytes read so far
+	at      int64 // where in the blob
 	length  int64
 	cuts    int
 }

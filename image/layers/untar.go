@@ -1,12 +1,15 @@
-package image
+package layers
 
 import (
 	"archive/tar"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,11 +31,17 @@ type untarrer struct {
 	root int
 	// parent is the directory of the last entry: archives name neighbours in a row.
 	parentPath string
+	parentReal string // its path without links, once somebody asked
 	parent     int
+	copied     []byte // a buffer
 	// times are set last, since later entries change their directories.
 	times []dirTime
 	// implied are the directories that have no entry of their own so far; "." is the root.
 	implied map[string]bool
+	// recipe is told which content lies in which file.
+	recipe   *recorder
+	replaced string // folder for files that later entries replace
+	size     uint64
 }
 
 type dirTime struct {
@@ -40,20 +49,20 @@ type dirTime struct {
 	at   time.Time
 }
 
-// untarInto unpacks an archive into dir, which is empty and on a file system that can hold overlayfs' upper layers.
-// It returns the directories that the archive implies and does not name.
-func untarInto(r io.Reader, dir string) (implied map[string]bool, err error) {
-	root, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// untarInto unpacks an archive into the root of a layer's folder, which is empty and on a file system that can hold
+// overlayfs' upper layers.
+func untarInto(r *recorder, dir string) (*untarrer, error) {
+	root, err := unix.Open(Root(dir), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
-	u := &untarrer{root: root, parent: -1, implied: map[string]bool{".": true}}
+	u := &untarrer{root: root, parent: -1, implied: map[string]bool{".": true}, recipe: r, replaced: filepath.Join(dir, replacedDir)}
 	defer u.close()
 	archive := tar.NewReader(r)
 	for {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
-			return u.implied, u.setTimes()
+			return u, u.setTimes()
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read archive: %w", err)
@@ -73,7 +82,7 @@ func (u *untarrer) forgetParent() {
 	if u.parent >= 0 {
 		unix.Close(u.parent)
 	}
-	u.parent = -1
+	u.parent, u.parentReal = -1, ""
 }
 
 // split cleans an archive's name into the directory and the name in it; ok is false for the root itself.
@@ -208,9 +217,49 @@ func (u *untarrer) clear(parent int, base string, kind byte) (whiteout bool, err
 	}
 	if !isDir {
 		whiteout := isWhiteout(parent, base)
-		return whiteout, unix.Unlinkat(parent, base, 0)
+		if err := u.setAside(parent, base, st); err != nil {
+			return whiteout, err
+		}
+		return whiteout, ignoreMissing(unix.Unlinkat(parent, base, 0))
 	}
-	return false, os.RemoveAll(fmt.Sprintf("/proc/self/fd/%d/%s", parent, base))
+	return false, u.clearDir(parent, base)
+}
+
+// clearDir removes a directory for an entry that is none.
+func (u *untarrer) clearDir(parent int, base string) error {
+	top := fmt.Sprintf("/proc/self/fd/%d/%s", parent, base)
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			return err
+		}
+		return u.setAside(unix.AT_FDCWD, path, st)
+	})
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(top)
+}
+
+// setAside keeps the content of a file that an entry replaces: the recipe speaks of it.
+func (u *untarrer) setAside(parent int, base string, st unix.Stat_t) error {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(u.replaced, 0o700); err != nil {
+		return err
+	}
+	return unix.Renameat(parent, base, unix.AT_FDCWD, filepath.Join(u.replaced, strconv.FormatUint(st.Ino, 10)))
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func isWhiteout(parent int, base string) bool {
@@ -266,8 +315,8 @@ func (u *untarrer) create(parent int, dir, base string, h *tar.Header, content i
 		}
 		defer unix.Close(fd)
 		return u.setDirectory(fd, h, path.Join(dir, base))
-	case tar.TypeReg:
-		return writeFile(parent, base, h, content)
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+		return u.writeFile(parent, path.Join(dir, base), h, content)
 	case tar.TypeSymlink:
 		if err := unix.Symlinkat(h.Linkname, parent, base); err != nil {
 			return err

@@ -12,23 +12,36 @@ import (
 	"strings"
 	"time"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"dhow/image/names"
 )
 
 // record is what the store knows of one image.
 type record struct {
-	ID      string        `json:"id"`     // digest of the config, "sha256:…"
-	Layers  []string      `json:"layers"` // diff ids, lowest first
-	Size    uint64        `json:"size"`   // compressed, bytes
-	Created time.Time     `json:"created"`
-	Config  ocispec.Image `json:"config"`
+	ID         string    `json:"id"`         // digest of the config, "sha256:…"
+	Layers     []string  `json:"layers"`     // diff ids, lowest first
+	Compressed uint64    `json:"compressed"` // bytes of the archives it came as; 0 for one made here
+	Stored     time.Time `json:"stored"`
+	Raw        []byte    `json:"raw"` // the config, byte for byte
+	// Manifest is the one it came by, so that pushing it again gives the same digest.
+	Manifest  []byte `json:"manifest,omitempty"`
+	MediaType string `json:"mediaType,omitempty"`
+}
+
+// spec is the image's configuration.
+func (r record) spec() (Spec, error) {
+	var spec Spec
+	if err := json.Unmarshal(r.Raw, &spec); err != nil {
+		return spec, fmt.Errorf("config %s: %w", r.ID, err)
+	}
+	return spec, nil
 }
 
 // tag is a name of an image, and the manifest by which it came.
 type tag struct {
-	Ref    string `json:"ref"`   // with registry and tag, or with digest
-	Image  string `json:"image"` // record.ID
-	Digest string `json:"digest,omitempty"`
+	Ref    string    `json:"ref"`   // with registry and tag, or with digest
+	Image  string    `json:"image"` // record.ID
+	Digest string    `json:"digest,omitempty"`
+	At     time.Time `json:"at"`
 }
 
 func bare(digest string) string { return strings.TrimPrefix(digest, "sha256:") }
@@ -39,7 +52,14 @@ func hashName(name string) string {
 }
 
 func (s *Store) putRecord(r record) error { return s.put(s.path("images", bare(r.ID)+".json"), r) }
-func (s *Store) putTag(t tag) error       { return s.put(s.path("tags", hashName(t.Ref)+".json"), t) }
+func (s *Store) putTag(t tag) error {
+	t.At = time.Now().UTC()
+	return s.put(s.path("tags", hashName(t.Ref)+".json"), t)
+}
+
+func (s *Store) removeTag(t tag) error {
+	return ignoreMissing(os.Remove(s.path("tags", hashName(t.Ref)+".json")))
+}
 
 // put makes a file hold value as JSON, or leaves it as it was.
 func (s *Store) put(path string, value any) error {
@@ -110,10 +130,13 @@ func (s *Store) find(ref string) (record, error) {
 	if hex := bare(ref); isHex(hex) && len(hex) == 64 {
 		return s.byID("sha256:" + hex)
 	}
-	name, nameErr := normalize(ref)
+	name, nameErr := names.Normalize(ref)
 	if nameErr == nil {
 		if t, err := read[tag](s.path("tags", hashName(name)+".json")); err == nil {
 			return s.byID(t.Image)
+		}
+		if r, err := s.byDigest(name); !errors.Is(err, ErrNotFound) {
+			return r, err
 		}
 	}
 	if hex := bare(ref); isHex(hex) && len(hex) >= 3 {
@@ -133,6 +156,24 @@ func (s *Store) byID(id string) (record, error) {
 	return r, err
 }
 
+// byDigest finds what was pulled or pushed as repository@digest by a tag.
+func (s *Store) byDigest(full string) (record, error) {
+	repository, _, digest := names.Cut(full)
+	if digest == "" {
+		return record{}, ErrNotFound
+	}
+	all, err := s.tags()
+	if err != nil {
+		return record{}, err
+	}
+	for _, t := range all {
+		if of, _, _ := names.Cut(t.Ref); of == repository && t.Digest == digest {
+			return s.byID(t.Image)
+		}
+	}
+	return record{}, ErrNotFound
+}
+
 func (s *Store) byPrefix(prefix string) (record, error) {
 	found, err := filepath.Glob(s.path("images", prefix+"*.json"))
 	if err != nil {
@@ -144,7 +185,7 @@ func (s *Store) byPrefix(prefix string) (record, error) {
 	case 1:
 		return read[record](found[0])
 	default:
-		return record{}, fmt.Errorf("%s is the beginning of %d image ids: give more of it", prefix, len(found))
+		return record{}, fmt.Errorf("%w: %s is the beginning of %d image ids: give more of it", ErrAmbiguous, prefix, len(found))
 	}
 }
 

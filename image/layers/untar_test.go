@@ -1,4 +1,4 @@
-package image
+package layers
 
 import (
 	"archive/tar"
@@ -10,37 +10,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dhow/image/layers/layerstest"
 )
 
-func archiveOf(t testing.TB, headers ...*tar.Header) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for _, h := range headers {
-		body := []byte("x")
-		if h.Typeflag == tar.TypeReg {
-			h.Size = int64(len(body))
-		}
-		if h.Mode == 0 {
-			h.Mode = 0o755
-		}
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
-		if h.Typeflag == tar.TypeReg {
-			if _, err := w.Write(body); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-func untar(r io.Reader, dir string) error {
-	_, err := untarInto(r, dir)
+// untar unpacks an archive so that root, which is not there yet, holds its files.
+func untar(r io.Reader, root string) error {
+	_, err := Unpack(r, filepath.Dir(root), Limits{})
 	return err
 }
 
@@ -49,9 +25,9 @@ func untar(r io.Reader, dir string) error {
 func arena(t testing.TB) (root string, intact func()) {
 	t.Helper()
 	dir := t.TempDir()
-	root = filepath.Join(dir, "root")
+	root = filepath.Join(dir, "layer/fs")
 	victim := filepath.Join(dir, "victim")
-	for _, d := range []string{root, victim} {
+	for _, d := range []string{filepath.Dir(root), victim} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +76,7 @@ func TestNothingIsWrittenOutsideTheRoot(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			root, intact := arena(t)
-			_ = untar(bytes.NewReader(archiveOf(t, headers...)), root) // refusing is as good as keeping inside
+			_ = untar(bytes.NewReader(layerstest.Archive(t, headers...)), root) // refusing is as good as keeping inside
 			intact()
 		})
 	}
@@ -108,7 +84,7 @@ func TestNothingIsWrittenOutsideTheRoot(t *testing.T) {
 
 func TestDeletionsBecomeOverlaysOwn(t *testing.T) {
 	root, _ := arena(t)
-	data := archiveOf(t,
+	data := layerstest.Archive(t,
 		&tar.Header{Typeflag: tar.TypeReg, Name: "etc/.wh.gone"},
 		&tar.Header{Typeflag: tar.TypeReg, Name: "var/.wh..wh..opq"})
 	if err := untar(bytes.NewReader(data), root); err != nil {
@@ -127,7 +103,7 @@ func TestDeletionsBecomeOverlaysOwn(t *testing.T) {
 func TestOwnersModesTimesAndLinksAreKept(t *testing.T) {
 	root, _ := arena(t)
 	at := time.Unix(1700000000, 0)
-	data := archiveOf(t,
+	data := layerstest.Archive(t,
 		&tar.Header{Typeflag: tar.TypeDir, Name: "d", Mode: 0o1777, ModTime: at},
 		&tar.Header{Typeflag: tar.TypeReg, Name: "d/f", Mode: 0o4711, Uid: 5, Gid: 6, ModTime: at},
 		&tar.Header{Typeflag: tar.TypeLink, Name: "hard", Linkname: "d/f"},
@@ -154,7 +130,7 @@ func TestOwnersModesTimesAndLinksAreKept(t *testing.T) {
 
 func TestALaterEntryReplacesAnEarlierOne(t *testing.T) {
 	root, _ := arena(t)
-	data := archiveOf(t,
+	data := layerstest.Archive(t,
 		&tar.Header{Typeflag: tar.TypeDir, Name: "a"},
 		&tar.Header{Typeflag: tar.TypeReg, Name: "a/b"},
 		&tar.Header{Typeflag: tar.TypeReg, Name: "a"},
@@ -176,17 +152,17 @@ func FuzzUntar(f *testing.F) {
 		return &tar.Header{Typeflag: tar.TypeLink, Name: name, Linkname: target}
 	}
 	for _, seed := range [][]*tar.Header{
-		{link("a", "../victim"), regular("a/b")},
-		{link("a", "../victim"), regular("a/.wh.secret"), regular("a/.wh..wh..opq")},
-		{link("a", "../victim/secret"), regular("a"), hard("b", "a")},
+		{link("a", "../victim"), layerstest.Regular("a/b")},
+		{link("a", "../victim"), layerstest.Regular("a/.wh.secret"), layerstest.Regular("a/.wh..wh..opq")},
+		{link("a", "../victim/secret"), layerstest.Regular("a"), hard("b", "a")},
 		{hard("a", "../victim/secret"), hard("b", "/../../victim/secret")},
-		{folder("d"), link("d", "../victim"), folder("d"), regular("d/secret")},
-		{folder("../victim"), folder("."), folder(".."), regular("../victim/secret")},
-		{regular("x/.wh.y"), folder("x/y"), regular("x/y/z")},
-		{{Typeflag: tar.TypeChar, Name: "null", Devmajor: 1, Devminor: 3}, {Typeflag: tar.TypeFifo, Name: "fifo"}, regular("fifo")},
-		{link("proc", "/proc/self/root"), regular("proc/tmp/x"), regular("proc/../../victim/x")},
+		{layerstest.Folder("d"), link("d", "../victim"), layerstest.Folder("d"), layerstest.Regular("d/secret")},
+		{layerstest.Folder("../victim"), layerstest.Folder("."), layerstest.Folder(".."), layerstest.Regular("../victim/secret")},
+		{layerstest.Regular("x/.wh.y"), layerstest.Folder("x/y"), layerstest.Regular("x/y/z")},
+		{{Typeflag: tar.TypeChar, Name: "null", Devmajor: 1, Devminor: 3}, {Typeflag: tar.TypeFifo, Name: "fifo"}, layerstest.Regular("fifo")},
+		{link("proc", "/proc/self/root"), layerstest.Regular("proc/tmp/x"), layerstest.Regular("proc/../../victim/x")},
 	} {
-		f.Add(archiveOf(f, seed...))
+		f.Add(layerstest.Archive(f, seed...))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		root, intact := arena(t)

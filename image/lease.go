@@ -1,0 +1,181 @@
+package image
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Lease keeps layers and images from being swept, and has a place for what is being made. It is a folder with an
+// empty file for each thing that it holds; one without a name lives while its lock is held.
+type Lease struct {
+	store *Store
+	id    string
+	name  string
+
+	once   sync.Once
+	unlock func() // of a lease without a name
+}
+
+// files in a lease's folder
+const (
+	leaseLock = "lock"
+	leaseName = "name"
+	heldLayer = "layer-"
+	heldImage = "image-"
+)
+
+// Lease implements Maker.
+func (s *Store) Lease(_ context.Context, name string) (*Lease, error) {
+	l := &Lease{store: s, id: "named-" + hashName(name), name: name}
+	if name == "" {
+		l.id = "work-" + rand.Text()
+	}
+	err := s.publishing(func() error {
+		if err := os.MkdirAll(l.dir(), 0o700); err != nil {
+			return err
+		}
+		if name != "" {
+			return os.WriteFile(filepath.Join(l.dir(), leaseName), []byte(name), 0o600)
+		}
+		var err error
+		l.unlock, err = flock(filepath.Join(l.dir(), leaseLock), unix.LOCK_EX)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take lease %s: %w", l, err)
+	}
+	return l, nil
+}
+
+// String is its name, or its id if it has none.
+func (l *Lease) String() string {
+	if l.name != "" {
+		return l.name
+	}
+	return l.id
+}
+
+func (l *Lease) dir() string { return l.store.path("leases", l.id) }
+
+// Hold keeps layers from being swept, whether they are there already or not.
+func (l *Lease) Hold(layers ...string) error { return l.hold(heldLayer, layers) }
+
+// HoldImage keeps an image, which may have no name, from being pruned with its layers.
+func (l *Lease) HoldImage(id string) error { return l.hold(heldImage, []string{id}) }
+
+func (l *Lease) hold(kind string, digests []string) error {
+	return l.store.publishing(func() error {
+		for _, d := range digests {
+			f, err := os.OpenFile(filepath.Join(l.dir(), kind+bare(d)), os.O_CREATE|os.O_WRONLY, 0o600)
+			if err == nil {
+				err = f.Close()
+			}
+			if err != nil {
+				return fmt.Errorf("lease %s: %w", l, err)
+			}
+		}
+		return nil
+	})
+}
+
+// Drop lets go of layers and images; what nobody else holds is swept later.
+func (l *Lease) Drop(digests ...string) error {
+	for _, d := range digests {
+		for _, kind := range []string{heldLayer, heldImage} {
+			if err := ignoreMissing(os.Remove(filepath.Join(l.dir(), kind+bare(d)))); err != nil {
+				return fmt.Errorf("lease %s: %w", l, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Held are the digests of layers and images that it holds.
+func (l *Lease) Held() (layers, images []string, err error) { return heldIn(l.dir()) }
+
+func heldIn(dir string) (layers, images []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		if hex, ok := strings.CutPrefix(e.Name(), heldLayer); ok {
+			layers = append(layers, "sha256:"+hex)
+		}
+		if hex, ok := strings.CutPrefix(e.Name(), heldImage); ok {
+			images = append(images, "sha256:"+hex)
+		}
+	}
+	return layers, images, nil
+}
+
+// work makes a folder for something in the making; it goes with the lease.
+func (l *Lease) work(pattern string) (string, error) {
+	dir := l.store.path("tmp", l.id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(dir, pattern)
+}
+
+// Release ends the lease. Nothing is swept by that: the next sweep finds what is left.
+func (l *Lease) Release() error {
+	var err error
+	l.once.Do(func() {
+		err = errors.Join(os.RemoveAll(l.store.path("tmp", l.id)), l.store.publishing(func() error {
+			return os.RemoveAll(l.dir())
+		}))
+		if l.unlock != nil {
+			l.unlock()
+		}
+	})
+	return err
+}
+
+// end is Release for a defer whose error nobody is told.
+func (l *Lease) end() {
+	if err := l.Release(); err != nil {
+		l.store.log.Debug("lease left behind", "lease", l.String(), "err", err)
+	}
+}
+
+// living lists the folders of leases that somebody holds, and removes the others. The caller has the exclusive lock.
+func (s *Store) livingLeases() ([]string, error) {
+	entries, err := os.ReadDir(s.path("leases"))
+	if err != nil {
+		return nil, err
+	}
+	var living []string
+	for _, e := range entries {
+		dir := s.path("leases", e.Name())
+		if _, err := os.Stat(filepath.Join(dir, leaseName)); err == nil {
+			living = append(living, dir)
+			continue
+		}
+		unlock, err := flock(filepath.Join(dir, leaseLock), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case errors.Is(err, unix.EWOULDBLOCK):
+			living = append(living, dir)
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		default:
+			err = os.RemoveAll(dir)
+			if unlock != nil {
+				unlock()
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return living, nil
+}
