@@ -105,17 +105,26 @@ func (f *Factory) WaitForCacheSyncWithContext(ctx context.Context) cache.SyncRes
 	return result
 }
 
-// ForResource implements informers.SharedInformerFactory.
+// ForResource implements informers.SharedInformerFactory. As with client-go's, the next Start starts what it returns.
 func (f *Factory) ForResource(resource schema.GroupVersionResource) (informers.GenericInformer, error) {
-	f.store.mu.Lock()
-	defer f.store.mu.Unlock()
-	for kind, source := range f.store.shared {
-		if source.resource == resource.GroupResource() {
-			obj := reflect.New(kind.Elem()).Interface().(runtime.Object)
-			return untyped{f, obj, source.resource}, nil
+	obj := f.store.example(resource.GroupResource())
+	if obj == nil {
+		return nil, fmt.Errorf("no informer found for %v", resource)
+	}
+	f.InformerFor(obj, nil)
+	return untyped{f, obj, resource.GroupResource()}, nil
+}
+
+// example is an empty object of a resource that is shared, or nil.
+func (s *Store) example(resource schema.GroupResource) runtime.Object {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for kind, source := range s.shared {
+		if source.resource == resource {
+			return reflect.New(kind.Elem()).Interface().(runtime.Object)
 		}
 	}
-	return nil, fmt.Errorf("no informer found for %v", resource)
+	return nil
 }
 
 // untyped is one informer without its type.

@@ -7,12 +7,10 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/initializer"
 	validatingpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/validating"
@@ -22,11 +20,9 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/apiserver/pkg/util/webhook"
-	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/component-base/compatibility"
 
@@ -137,22 +133,12 @@ var reviews = []schema.GroupResource{
 }
 
 func (b *builder) initialize(p admission.Interface) error {
-	initializer.New(b.Client, b.Dynamic, b.Informers, b.Authorizer, utilfeature.DefaultFeatureGate, b.Version, b.Stop, b.mapper()).Initialize(p)
+	initializer.New(b.Client, b.Dynamic, lasting{b.Informers, b.Stop}, b.Authorizer, utilfeature.DefaultFeatureGate, b.Version, b.Stop, b.mapper()).Initialize(p)
 	webhookinit.NewPluginInitializer(b.Credentials, b.Services).Initialize(p)
 	if wants, ok := p.(initializer.WantsExcludedAdmissionResources); ok {
 		wants.SetExcludedAdmissionResources(reviews)
 	}
 	return admission.ValidateInitialization(p)
-}
-
-// mapperLife is how long custom kinds may be unknown to policies.
-const mapperLife = 30 * time.Second
-
-// newMapper finds the resources of the kinds that policies take parameters from.
-func newMapper(c Config) meta.RESTMapper {
-	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.Client.Discovery()))
-	go wait.Until(mapper.Reset, mapperLife, c.Stop)
-	return mapper
 }
 
 // lazy is a plug-in that is made when the first object that asks for it has been seen.
