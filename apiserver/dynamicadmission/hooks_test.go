@@ -30,7 +30,7 @@ type hooks struct {
 	asked    []string // paths, in order
 }
 
-func newHooks(t *testing.T) *hooks {
+func newHooks(t testing.TB) *hooks {
 	t.Helper()
 	h := &hooks{handlers: map[string]http.HandlerFunc{}, answers: map[string]answer{
 		"/allow": func(*reviewv1.AdmissionRequest) *reviewv1.AdmissionResponse {

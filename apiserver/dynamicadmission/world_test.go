@@ -60,7 +60,7 @@ type world struct {
 }
 
 // start gives a new world. Policies follow their objects at once, not after upstream's second.
-func start(t *testing.T) *world {
+func start(t testing.TB) *world {
 	t.Helper()
 	t.Cleanup(generic.SetPolicyRefreshIntervalForTests(5 * time.Millisecond))
 	dir := t.TempDir()
