@@ -8,7 +8,10 @@ import (
 	apiextensionsclient "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 
 	"dhow/apiserver/apiservertest"
 )
@@ -93,6 +96,16 @@ func TestDefinitionsCanBeApplied(t *testing.T) {
 	if _, err := client.Patch(c.Context, "sails.example.com", types.ApplyPatchType, more, metav1.PatchOptions{FieldManager: "me"}); err != nil {
 		t.Error(err)
 	}
+}
+
+func widgets(c *apiservertest.Cluster) dynamic.ResourceInterface {
+	return dynamic.NewForConfigOrDie(c.Config).Resource(schema.GroupVersionResource{Group: "example.com", Version: "v1", Resource: "widgets"}).Namespace("default")
+}
+
+func widget(name string) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "example.com/v1", "kind": "Widget", "metadata": map[string]any{"name": name}, "spec": map[string]any{"size": int64(1)},
+	}}
 }
 
 func TestCustomResourcesCanBeApplied(t *testing.T) {
