@@ -16,7 +16,6 @@ import (
 	devices "github.com/opencontainers/cgroups/devices/config"
 	"github.com/opencontainers/cgroups/manager"
 	"golang.org/x/sys/unix"
-	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // makeGroup makes a control group, in every hierarchy of version 1 or the one of version 2, with its limits, and
@@ -106,28 +105,6 @@ func killGroup(group string, shimPID int) error {
 		}
 	}
 	return nil
-}
-
-// limits translates what CRI asks for a container.
-func limits(r *cri.LinuxContainerResources, privileged bool, extra []*devices.Rule) *cgroups.Resources {
-	out := &cgroups.Resources{Devices: deviceRules(privileged, extra)}
-	if r == nil {
-		return out
-	}
-	out.Memory = r.MemoryLimitInBytes
-	out.MemorySwap = r.MemorySwapLimitInBytes
-	out.CpuQuota = r.CpuQuota
-	out.CpuPeriod = uint64(max(r.CpuPeriod, 0))
-	out.CpusetCpus, out.CpusetMems = r.CpusetCpus, r.CpusetMems
-	out.Unified = r.Unified
-	if r.CpuShares > 0 {
-		out.CpuShares = uint64(r.CpuShares)
-		out.CpuWeight = cgroups.ConvertCPUSharesToCgroupV2Value(out.CpuShares)
-	}
-	for _, h := range r.HugepageLimits {
-		out.HugetlbLimit = append(out.HugetlbLimit, &cgroups.HugepageLimit{Pagesize: h.PageSize, Limit: h.Limit})
-	}
-	return out
 }
 
 // deviceRules forbid everything but making nodes, and the devices that every container has (runtime-spec).

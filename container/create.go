@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"reflect"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,8 +23,8 @@ func (e *Engine) CreateContainer(ctx context.Context, sandboxID string, config *
 
 // CreateContainerWith is CreateContainer with what CRI has no words for.
 func (e *Engine) CreateContainerWith(ctx context.Context, sandboxID string, config *cri.ContainerConfig, _ *cri.PodSandboxConfig, extra Extra) (string, error) {
-	if !reflect.ValueOf(extra).IsZero() {
-		return "", fmt.Errorf("create container %s: what is asked for beyond CRI is not to be had yet", config.GetMetadata().GetName())
+	if err := extra.check(); err != nil {
+		return "", fmt.Errorf("create container %s: %w", config.GetMetadata().GetName(), err)
 	}
 	s, err := e.sandbox(sandboxID)
 	if err != nil {
@@ -34,7 +33,7 @@ func (e *Engine) CreateContainerWith(ctx context.Context, sandboxID string, conf
 	if s.Stopped {
 		return "", fmt.Errorf("create container %s: its sandbox has stopped", config.GetMetadata().GetName())
 	}
-	c := &container{ID: newID(), Created: time.Now().UnixNano(), config: config, sandbox: s, exited: make(chan struct{})}
+	c := &container{ID: newID(), Created: time.Now().UnixNano(), config: config, Extra: extra, sandbox: s, exited: make(chan struct{})}
 	c.dir = filepath.Join(s.dir, containersDir, c.ID)
 	c.Cgroup = path.Join(s.Cgroup, c.ID)
 	if err := e.makeContainer(ctx, c); err != nil {
@@ -49,10 +48,10 @@ func (e *Engine) CreateContainerWith(ctx context.Context, sandboxID string, conf
 }
 
 func (e *Engine) makeContainer(ctx context.Context, c *container) error {
-	if err := os.MkdirAll(filepath.Join(c.dir, stagingDir), 0o700); err != nil {
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
 	}
-	snapshot, err := e.config.Images.Snapshot(ctx, c.ID, c.config.GetImage().GetImage())
+	snapshot, err := e.snapshot(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -61,19 +60,30 @@ func (e *Engine) makeContainer(ctx context.Context, c *container) error {
 	if err != nil {
 		return err
 	}
-	linux := c.config.GetLinux()
-	rules, err := deviceAccess(c.config.Devices)
+	limits, err := c.limits()
 	if err != nil {
 		return err
 	}
-	spec.Cgroups, err = makeGroup(c.Cgroup, limits(linux.GetResources(), linux.GetSecurityContext().GetPrivileged(), rules))
-	if err != nil {
+	if spec.Cgroups, err = makeGroup(c.Cgroup, limits); err != nil {
 		return err
 	}
 	if err := writeJSON(filepath.Join(c.dir, specFile), spec); err != nil {
 		return err
 	}
 	return c.save()
+}
+
+// snapshot is the container's root: its image's, or a directory.
+func (e *Engine) snapshot(ctx context.Context, c *container) (*rootfs.Snapshot, error) {
+	own := c.Extra.RootFS
+	switch {
+	case own == nil:
+		return e.config.Images.Snapshot(ctx, c.ID, c.config.GetImage().GetImage())
+	case !own.Overlay:
+		return &rootfs.Snapshot{}, nil
+	}
+	over := &rootfs.Snapshot{Lower: []string{own.Path}, Upper: filepath.Join(c.dir, "over", "upper"), Work: filepath.Join(c.dir, "over", "work")}
+	return over, errors.Join(os.MkdirAll(over.Upper, 0o755), os.MkdirAll(over.Work, 0o755))
 }
 
 // spec puts together what the configuration asks for and what the image says.
@@ -95,10 +105,9 @@ func (c *container) spec(snapshot *rootfs.Snapshot) (*shim.Container, error) {
 		ID: c.ID,
 		Root: shim.Root{
 			Lower: snapshot.Lower, Upper: snapshot.Upper, Work: snapshot.Work,
-			ReadOnly: security.GetReadonlyRootfs(), Staging: filepath.Join(c.dir, stagingDir),
+			ReadOnly: security.GetReadonlyRootfs(),
 		},
 		Mounts: mounts, Devices: nodes,
-		OwnPID:  c.ownPID(),
 		Process: *process,
 		Stdin:   c.config.Stdin, StdinOnce: c.config.StdinOnce,
 		SysWritable: security.GetPrivileged(),
@@ -108,10 +117,18 @@ func (c *container) spec(snapshot *rootfs.Snapshot) (*shim.Container, error) {
 	if !security.GetPrivileged() {
 		spec.Masked, spec.ReadOnly = hidden(security)
 	}
+	if u := c.sandbox.Users; u != nil {
+		spec.UserNS = true
+		spec.HostUID, _ = hostID(u.UIDs, 0)
+		spec.HostGID, _ = hostID(u.GIDs, 0)
+	}
 	if c.config.LogPath != "" {
 		spec.Log = filepath.Join(c.sandbox.config.LogDirectory, c.config.LogPath)
 	}
-	return spec, nil
+	if own := c.Extra.RootFS; own != nil && !own.Overlay {
+		spec.Root.Plain = own.Path
+	}
+	return spec, c.extra(spec)
 }
 
 func (c *container) ownPID() bool {
@@ -149,6 +166,7 @@ func (c *container) mounts() ([]shim.Mount, error) {
 		}[m.Propagation]
 		all = append(all, shim.Mount{
 			Source: source, Target: m.ContainerPath, ReadOnly: m.Readonly, Recursive: m.RecursiveReadOnly, Propagation: propagation,
+			MustMap: len(m.UidMappings)+len(m.GidMappings) > 0,
 		})
 	}
 	return all, nil

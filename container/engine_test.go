@@ -40,7 +40,7 @@ func newBusybox(t testing.TB) *busyboxImages {
 	data, err := os.ReadFile(path)
 	check(t, err)
 	check(t, os.WriteFile(filepath.Join(lower, "bin/busybox"), data, 0o755))
-	for _, name := range []string{"sh", "cat", "sleep", "echo", "id", "env", "true", "false", "ls", "kill", "mount", "touch", "stty", "tty", "readlink", "unshare", "head", "wc", "grep", "mknod", "seq", "nc", "od", "printf", "pwd", "cut", "yes", "dd", "tr"} {
+	for _, name := range []string{"sh", "cat", "sleep", "echo", "id", "env", "true", "false", "ls", "kill", "mount", "touch", "stty", "tty", "readlink", "unshare", "head", "wc", "grep", "mknod", "seq", "nc", "od", "printf", "stat", "pwd", "cut", "yes", "dd", "tr"} {
 		check(t, os.Symlink("busybox", filepath.Join(lower, "bin", name)))
 	}
 	check(t, os.WriteFile(filepath.Join(lower, "etc/passwd"), []byte("root:x:0:0::/root:/bin/sh\nworker:x:1000:1001::/tmp:/bin/sh\n"), 0o644))

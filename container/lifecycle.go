@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/opencontainers/cgroups"
 	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -28,7 +28,12 @@ func (e *Engine) StartContainer(_ context.Context, id string) error {
 	if state := c.state(); state != cri.ContainerState_CONTAINER_CREATED {
 		return fmt.Errorf("start container %s: it is %s, not created", id, state)
 	}
-	reply, _, err := c.sandbox.ask(shim.Request{Op: shim.OpStart, Spec: filepath.Join(c.dir, specFile)})
+	spaces, err := e.openNamespaces(c)
+	if err != nil {
+		return fmt.Errorf("start container %s: %w", c.config.GetMetadata().GetName(), err)
+	}
+	defer closeFiles(spaces)
+	reply, _, err := c.sandbox.ask(shim.Request{Op: shim.OpStart, Spec: filepath.Join(c.dir, specFile)}, spaces...)
 	e.refresh(c)
 	if err == nil {
 		return nil
@@ -50,7 +55,10 @@ func (c *container) neverStarted(code int, why error) {
 	c.setExit(exit)
 }
 
-// StopContainer implements Runtime.
+// defaultStopTimeout is docker's.
+const defaultStopTimeout = 10 * time.Second
+
+// StopContainer implements Runtime. A negative timeout is the container's own (Extra.StopTimeout).
 func (e *Engine) StopContainer(ctx context.Context, id string, timeout time.Duration) error {
 	c, err := e.container(id)
 	if errors.Is(err, ErrNotFound) {
@@ -59,12 +67,15 @@ func (e *Engine) StopContainer(ctx context.Context, id string, timeout time.Dura
 	if c.state() != cri.ContainerState_CONTAINER_RUNNING {
 		return nil
 	}
+	if timeout < 0 {
+		timeout = c.stopTimeout()
+	}
 	if timeout > 0 {
 		sig, err := c.stopSignal()
 		if err != nil {
 			e.log.Error("stop signal is not known; SIGTERM is sent", "container", id, "err", err)
 		}
-		if err := c.signal(sig); err != nil {
+		if err := c.stop(sig); err != nil {
 			return err
 		}
 		if c.ended(ctx, timeout) {
@@ -74,7 +85,7 @@ func (e *Engine) StopContainer(ctx context.Context, id string, timeout time.Dura
 			return ctx.Err()
 		}
 	}
-	if err := c.signal(unix.SIGKILL); err != nil {
+	if err := c.stop(unix.SIGKILL); err != nil {
 		return err
 	}
 	if err := killGroup(c.Cgroup, c.sandbox.ShimPID); err != nil {
@@ -86,13 +97,59 @@ func (e *Engine) StopContainer(ctx context.Context, id string, timeout time.Dura
 	return nil
 }
 
-// signal sends one to the container's first process.
-func (c *container) signal(sig unix.Signal) error {
-	_, _, err := c.sandbox.ask(shim.Request{Op: shim.OpSignal, Container: c.ID, Signal: int(sig)})
+func (c *container) stopTimeout() time.Duration {
+	switch s := c.Extra.StopTimeout; {
+	case s == nil:
+		return defaultStopTimeout
+	case *s < 0:
+		return math.MaxInt64
+	default:
+		return time.Duration(*s) * time.Second
+	}
+}
+
+// stop sends a signal to the container's first process, and no restart policy starts it again. One that is paused
+// hears it when it goes on.
+func (c *container) stop(sig unix.Signal) error {
+	_, _, err := c.sandbox.ask(shim.Request{Op: shim.OpStop, Container: c.ID, Signal: int(sig)})
 	if err != nil && !c.sandbox.shimLives() {
 		return nil // it took the container with it
 	}
+	if err != nil {
+		return err
+	}
+	return c.thaw()
+}
+
+// Kill sends a signal to the container's first process. The stop signal and SIGKILL also end its restarts.
+func (e *Engine) Kill(_ context.Context, id, signal string) error {
+	c, err := e.running(id)
+	if err != nil {
+		return err
+	}
+	sig, err := signalNumber(signal)
+	if err != nil {
+		return fmt.Errorf("kill container %s: %w", id, err)
+	}
+	if own, err := c.stopSignal(); sig == unix.SIGKILL || err == nil && sig == own {
+		return c.stop(sig)
+	}
+	_, _, err = c.sandbox.ask(shim.Request{Op: shim.OpSignal, Container: c.ID, Signal: int(sig)})
 	return err
+}
+
+// Wait blocks until the container has ended for good, and returns its exit code.
+func (e *Engine) Wait(ctx context.Context, id string) (int, error) {
+	c, err := e.container(id)
+	if err != nil {
+		return 0, err
+	}
+	if !c.ended(ctx, math.MaxInt64) {
+		return 0, context.Cause(ctx)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.exit.Code, nil
 }
 
 // ended waits for the end of the container; an engine that does not Run looks at its record.
@@ -116,6 +173,9 @@ func (c *container) ended(ctx context.Context, within time.Duration) bool {
 
 // stopSignal is the configuration's, the image's, or SIGTERM.
 func (c *container) stopSignal() (unix.Signal, error) {
+	if c.Extra.StopSignal != "" {
+		return signalNumber(c.Extra.StopSignal)
+	}
 	if s := c.config.StopSignal; s != cri.Signal_SIGNAL_RUNTIME_DEFAULT {
 		return signalNumber(s.String())
 	}
@@ -128,6 +188,9 @@ func (c *container) stopSignal() (unix.Signal, error) {
 // signalNumber reads "SIGTERM", "TERM", "15" or "SIGRTMIN+3".
 func signalNumber(text string) (unix.Signal, error) {
 	if n, err := strconv.Atoi(text); err == nil {
+		if n < 0 || n > 64 {
+			return unix.SIGTERM, fmt.Errorf("signal %d is not between 0 and 64", n)
+		}
 		return unix.Signal(n), nil
 	}
 	name := strings.TrimPrefix(strings.ToUpper(text), "SIGNAL_") // CRI's spelling
@@ -177,6 +240,9 @@ func (e *Engine) unmakeContainer(c *container) error {
 	if err := e.config.Images.RemoveSnapshot(context.Background(), c.ID); err != nil {
 		return err
 	}
+	if c.state() != cri.ContainerState_CONTAINER_CREATED {
+		c.runPoststop()
+	}
 	return os.RemoveAll(c.dir)
 }
 
@@ -191,28 +257,4 @@ func (e *Engine) ReopenContainerLog(_ context.Context, id string) error {
 	}
 	_, _, err = c.sandbox.ask(shim.Request{Op: shim.OpReopen, Container: id})
 	return err
-}
-
-// UpdateContainerResources implements Runtime.
-func (e *Engine) UpdateContainerResources(_ context.Context, id string, r *cri.ContainerResources) error {
-	c, err := e.container(id)
-	if err != nil {
-		return err
-	}
-	c.op.Lock()
-	defer c.op.Unlock()
-	wanted := limits(r.GetLinux(), true, nil)
-	wanted.SkipDevices = true
-	m, err := groupManager(c.Cgroup, &cgroups.Resources{SkipDevices: true})
-	if err != nil {
-		return err
-	}
-	if err := m.Set(wanted); err != nil {
-		return fmt.Errorf("update container %s: %w", id, err)
-	}
-	if c.config.Linux == nil {
-		c.config.Linux = &cri.LinuxContainerConfig{}
-	}
-	c.config.Linux.Resources = r.GetLinux()
-	return c.save()
 }

@@ -23,9 +23,6 @@ func (e *Engine) RunPodSandbox(ctx context.Context, config *cri.PodSandboxConfig
 	if handler != "" && handler != "dhow" {
 		return "", fmt.Errorf("no runtime handler %q is configured (there is: dhow)", handler)
 	}
-	if err := supported(config); err != nil {
-		return "", err
-	}
 	s := &sandbox{ID: newID(), Created: time.Now().UnixNano(), config: config, containers: map[string]*container{}}
 	s.dir = filepath.Join(e.config.StateDir, s.ID)
 	s.Cgroup = path.Join(e.config.CgroupParent, config.GetLinux().GetCgroupParent(), "pod"+s.ID[:12])
@@ -45,17 +42,11 @@ func (e *Engine) RunPodSandbox(ctx context.Context, config *cri.PodSandboxConfig
 	return s.ID, nil
 }
 
-// supported says what a sandbox may ask for.
-func supported(config *cri.PodSandboxConfig) error {
-	ns := config.GetLinux().GetSecurityContext().GetNamespaceOptions()
-	if u := ns.GetUsernsOptions(); u != nil && u.Mode == cri.NamespaceMode_POD {
-		return errors.New("pods with a user namespace of their own (hostUsers: false) are not supported")
-	}
-	return nil
-}
-
 func (e *Engine) makeSandbox(ctx context.Context, s *sandbox) error {
 	if err := os.MkdirAll(filepath.Join(s.dir, containersDir), 0o700); err != nil {
+		return err
+	}
+	if err := e.chooseUsers(s); err != nil {
 		return err
 	}
 	if err := s.save(); err != nil {
@@ -99,13 +90,13 @@ func (s *sandbox) shimGroup() string { return path.Join(s.Cgroup, "shim-"+s.ID[:
 
 func (e *Engine) makeSandboxGroup(s *sandbox) ([]string, error) {
 	if r := s.config.GetLinux().GetResources(); r != nil {
-		pod := limits(r, true, nil)
+		pod := criLimits(r, true, nil)
 		pod.SkipDevices = true
 		if _, err := makeGroup(s.Cgroup, pod); err != nil {
 			return nil, err
 		}
 	}
-	own := limits(nil, true, nil)
+	own := criLimits(nil, true, nil)
 	own.SkipDevices = true
 	return makeGroup(s.shimGroup(), own)
 }
@@ -121,7 +112,7 @@ func (s *sandbox) ownNetwork() bool { return s.namespaces().Network != cri.Names
 
 // startShim runs this program's shim in namespaces of the pod's own, and waits until it serves.
 func (s *sandbox) startShim(exe *os.File, cgroupDirs []string) error {
-	setup := shim.Setup{OwnNetwork: s.ownNetwork(), Sysctls: s.config.GetLinux().GetSysctls()}
+	setup := shim.Setup{OwnNetwork: s.ownNetwork(), Sysctls: s.config.GetLinux().GetSysctls(), UserNS: s.Users != nil}
 	flags := uintptr(0)
 	ns := s.namespaces()
 	if ns.Network != cri.NamespaceMode_NODE {
@@ -143,7 +134,15 @@ func (s *sandbox) startShim(exe *os.File, cgroupDirs []string) error {
 		return fmt.Errorf("make the shim's socket: %w", err)
 	}
 	defer listener.Close()
-	report, err := s.fork(exe, listener, string(text), flags, cgroupDirs)
+	var h *holder
+	if s.Users != nil {
+		if h, err = s.hold(exe, flags); err != nil {
+			return err
+		}
+		defer h.close()
+		flags = 0
+	}
+	report, err := s.fork(exe, listener, string(text), flags, cgroupDirs, h)
 	if err != nil {
 		return fmt.Errorf("start shim: %w", err)
 	}
@@ -156,7 +155,7 @@ func (s *sandbox) startShim(exe *os.File, cgroupDirs []string) error {
 }
 
 // fork starts the shim in a session of its own, so that it outlives the daemon.
-func (s *sandbox) fork(exe, listener *os.File, setup string, flags uintptr, cgroupDirs []string) (report *os.File, err error) {
+func (s *sandbox) fork(exe, listener *os.File, setup string, flags uintptr, cgroupDirs []string, h *holder) (report *os.File, err error) {
 	report, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -177,8 +176,17 @@ func (s *sandbox) fork(exe, listener *os.File, setup string, flags uintptr, cgro
 		Files: []*os.File{null, null, complaints, listener, write},
 		Sys:   &syscall.SysProcAttr{Setsid: true, Cloneflags: flags},
 	}
+	if h != nil {
+		attr.Files = append(attr.Files, h.user, h.keep)
+	}
 	var p *os.Process
-	err = shim.InGroups(cgroupDirs, attr.Sys, func() (err error) {
+	err = shim.InGroups(cgroupDirs, func(group *os.File) (err error) {
+		if group != nil {
+			attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(group.Fd())
+		}
+		if err := h.enter(); err != nil {
+			return err
+		}
 		p, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{shim.Part, s.dir, setup}, attr)
 		return err
 	})
@@ -224,6 +232,13 @@ func (e *Engine) stopSandbox(s *sandbox) error {
 
 // endShim kills the containers, then the shim with the pod's namespaces.
 func (e *Engine) endShim(s *sandbox) error {
+	for _, c := range e.containersOf(s) {
+		if c.state() == cri.ContainerState_CONTAINER_RUNNING {
+			if err := c.thaw(); err != nil { // what is frozen cannot end
+				return err
+			}
+		}
+	}
 	if s.shimLives() {
 		if conn, err := shim.Dial(s.dir); err == nil {
 			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
@@ -313,5 +328,5 @@ func (e *Engine) unmake(s *sandbox) error {
 		failed = errors.Join(failed, killGroup(s.shimGroup(), 0), removeGroup(s.shimGroup()))
 		removeEmptyParents(s.Cgroup, e.config.CgroupParent)
 	}
-	return errors.Join(failed, os.RemoveAll(s.dir))
+	return errors.Join(failed, e.releaseUsers(s), os.RemoveAll(s.dir))
 }

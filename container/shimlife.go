@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -187,6 +188,9 @@ func (e *Engine) clearAborted() error {
 		return err
 	}
 	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
 		if s := e.sandboxes[entry.Name()]; s != nil {
 			err = e.clearContainers(s)
 		} else if entry.IsDir() {
@@ -196,7 +200,7 @@ func (e *Engine) clearAborted() error {
 			e.log.Error("something half-made cannot be removed", "pod", entry.Name(), "err", err)
 		}
 	}
-	return nil
+	return e.clearBlocks()
 }
 
 func (e *Engine) clearContainers(s *sandbox) error {

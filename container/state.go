@@ -26,7 +26,6 @@ const (
 	startFile     = "start.json"
 	exitFile      = "exit.json"
 	containersDir = "c"
-	stagingDir    = "root"
 )
 
 // sandbox is one pod's. Its record is written first of all, when it is ready, and when it stops.
@@ -39,6 +38,8 @@ type sandbox struct {
 	Cgroup  string   `json:"cgroup"` // the pod's group
 	Ready   bool     `json:"ready"`  // it was made completely
 	Stopped bool     `json:"stopped"`
+	// Users are the ids of a user namespace of the pod's own; nil: it has none.
+	Users *users `json:"users,omitempty"`
 	// Spec is the configuration as protobuf JSON.
 	Spec json.RawMessage `json:"config"`
 
@@ -57,6 +58,7 @@ type container struct {
 	Cgroup  string          `json:"cgroup"`
 	Stop    string          `json:"stopSignal"`
 	Spec    json.RawMessage `json:"config"`
+	Extra   Extra           `json:"extra"`
 
 	dir     string
 	config  *cri.ContainerConfig
@@ -65,6 +67,7 @@ type container struct {
 	op      sync.Mutex // of operations on this container
 	mu      sync.Mutex // of what follows
 	started int64      // nanoseconds; 0 before
+	start   shim.Start // what the shim wrote of it
 	exit    *shim.Exit
 	exited  chan struct{} // closed when exit is known
 
@@ -170,7 +173,7 @@ func (c *container) readRecords() error {
 		return err
 	}
 	c.mu.Lock()
-	c.started = start.At
+	c.started, c.start = start.At, start
 	c.mu.Unlock()
 	return c.readExit()
 }

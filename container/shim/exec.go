@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dhow/container/shim/spawn"
 )
 
 // exec runs a further command in a container. The first reply says that it runs, the second how it ended; when
@@ -95,10 +96,11 @@ func (c *container) execStreams(r Request, files []*os.File) ([]*os.File, *sessi
 		}
 		return std, &session{}, nil
 	}
-	master, slave, err := openTerminal(c.pts)
+	master, slave, err := openTerminal(c.current().pts)
 	if err != nil {
 		return nil, nil, err
 	}
+	_ = slave.Chown(int(c.spec.HostUID), -1)
 	if r.Width > 0 {
 		_ = resize(master, r.Width, r.Height)
 	}
@@ -146,6 +148,10 @@ func (s *session) close() {
 	}
 }
 
+// entered are the namespaces that a command may have to enter to be where its container is. User and time namespaces
+// are no part: entering the one that one is in already is an error.
+const entered = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+
 // join forks the entrance, by a thread whose pid namespace for children is the container's.
 func (s *server) join(c *container, p Process, std []*os.File, done func(unix.WaitStatus)) (int, error) {
 	data, err := json.Marshal(p)
@@ -162,13 +168,22 @@ func (s *server) join(c *container, p Process, std []*os.File, done func(unix.Wa
 		return 0, err
 	}
 	defer problems.Close()
-	attr, pid := &syscall.SysProcAttr{Setsid: p.TTY}, 0
-	err = InGroups(c.spec.Cgroups, attr, func() error {
-		if err := unix.Setns(int(c.pidfd.Fd()), unix.CLONE_NEWPID); err != nil {
+	at := c.current().pidfd
+	command := &spawn.Command{
+		Args: []string{joinPart}, Files: append(std[:3:3], spec, report), Setsid: p.TTY, Root: c.spec.UserNS,
+		Join: []spawn.Join{{File: at, Kinds: c.kinds()}},
+	}
+	pid := 0
+	err = InGroups(c.spec.Cgroups, func(group *os.File) error {
+		if err := unix.Setns(int(at.Fd()), unix.CLONE_NEWPID); err != nil {
 			return fmt.Errorf("join the container's pid namespace: %w", err)
 		}
+		command.Cgroup = group
+		var pidfd *os.File
 		var err error
-		pid, err = s.fork(joinPart, append(std[:3:3], spec, report, c.pidfd), attr, done)
+		if pid, pidfd, err = s.spawn(command, done); err == nil {
+			pidfd.Close()
+		}
 		return err
 	})
 	report.Close()
@@ -176,6 +191,17 @@ func (s *server) join(c *container, p Process, std []*os.File, done func(unix.Wa
 		return 0, err
 	}
 	return pid, readProblem(problems)
+}
+
+func (c *container) kinds() int {
+	kinds := entered
+	if c.spec.UserNS {
+		kinds |= unix.CLONE_NEWUSER
+	}
+	if c.spec.Clocks != "" {
+		kinds |= unix.CLONE_NEWTIME
+	}
+	return kinds
 }
 
 func memoryFile(data []byte) (*os.File, error) {
@@ -214,7 +240,7 @@ func (s *server) attach(conn Conn, r Request, files []*os.File) (Reply, error) {
 	if f := take(r.Errors); f != nil {
 		errs = f
 	}
-	if err := conn.Send(Reply{Pid: c.pid}); err != nil {
+	if err := conn.Send(Reply{Pid: c.current().pid}); err != nil {
 		return Reply{}, nil
 	}
 	gone := make(chan struct{})
@@ -227,8 +253,8 @@ func (s *server) attach(conn Conn, r Request, files []*os.File) (Reply, error) {
 			if err != nil {
 				return
 			}
-			if r.Op == OpResize && c.tty != nil {
-				_ = resize(c.tty, r.Width, r.Height)
+			if tty := c.current().tty; r.Op == OpResize && tty != nil {
+				_ = resize(tty, r.Width, r.Height)
 			}
 		}
 	}()

@@ -15,9 +15,7 @@ import (
 // become runs what turns this process into a command. It says on the report's descriptor why it could not.
 func become(f func(spec []byte) error) {
 	report := os.NewFile(reportFD, "report")
-	for _, fd := range []int{specFD, reportFD, extraFD} {
-		unix.CloseOnExec(fd)
-	}
+	_ = unix.CloseRange(specFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 	spec, err := io.ReadAll(io.NewSectionReader(os.NewFile(specFD, "spec"), 0, 16<<20))
 	if err == nil {
 		err = f(spec)
@@ -37,40 +35,82 @@ func initContainer(data []byte) error {
 	if err := json.Unmarshal(data, &c); err != nil {
 		return fmt.Errorf("container spec: %w", err)
 	}
+	if err := waitForHooks(); err != nil {
+		return err
+	}
+	if err := setOOMScore(c.Process.OOMScoreAdj); err != nil {
+		return err
+	}
+	if err := setLabels(&c.Process); err != nil {
+		return err
+	}
 	if err := hide(); err != nil {
 		return err
 	}
-	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
-		return fmt.Errorf("make cgroup namespace: %w", err)
+	if !c.SharedCgroup {
+		if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+			return fmt.Errorf("make cgroup namespace: %w", err)
+		}
 	}
-	if err := setOOMScore(c.Process.OOMScoreAdj); err != nil {
+	if err := setNames(&c); err != nil {
 		return err
 	}
 	unix.Umask(0) // devices and mount points are made as they are meant
 	if err := buildRoot(&c); err != nil {
 		return err
 	}
+	if err := hooksInside(&c, "startContainer"); err != nil {
+		return err
+	}
 	return execute(&c.Process)
 }
 
-// joinContainer enters a container's namespaces and becomes a command in it.
+// waitForHooks waits until the shim has run those that come before the root is built.
+func waitForHooks() error {
+	n, err := unix.Read(holdFD, make([]byte, 1))
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Read(holdFD, make([]byte, 1))
+	}
+	if err == nil && n == 0 {
+		err = errors.New("the start was called off")
+	}
+	return err
+}
+
+// setNames sets up namespaces that are the container's own, not the pod's.
+func setNames(c *Container) error {
+	if c.Own&unix.CLONE_NEWNET != 0 {
+		if err := loopbackUp(); err != nil {
+			return fmt.Errorf("bring loopback up: %w", err)
+		}
+	}
+	if c.Hostname != "" {
+		if err := unix.Sethostname([]byte(c.Hostname)); err != nil {
+			return fmt.Errorf("set hostname %q: %w", c.Hostname, err)
+		}
+	}
+	if c.Domain != "" {
+		if err := unix.Setdomainname([]byte(c.Domain)); err != nil {
+			return fmt.Errorf("set domain name %q: %w", c.Domain, err)
+		}
+	}
+	return setSysctls(c.Sysctls)
+}
+
+// joinContainer becomes a command in a container, whose namespaces it has been started in.
 func joinContainer(data []byte) error {
 	var p Process
 	if err := json.Unmarshal(data, &p); err != nil {
 		return fmt.Errorf("process spec: %w", err)
 	}
-	if err := hide(); err != nil {
-		return err
-	}
 	if err := setOOMScore(p.OOMScoreAdj); err != nil {
 		return err
 	}
-	// A thread that shares its root and directory with others cannot change its mount namespace.
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		return fmt.Errorf("unshare: %w", err)
+	if err := setLabels(&p); err != nil {
+		return err
 	}
-	if err := unix.Setns(extraFD, unix.CLONE_NEWNS|unix.CLONE_NEWCGROUP); err != nil {
-		return fmt.Errorf("join the container's namespaces: %w", err)
+	if err := hide(); err != nil {
+		return err
 	}
 	if err := unix.Chdir("/"); err != nil {
 		return err
@@ -110,6 +150,12 @@ func execute(p *Process) error {
 	}
 	unix.Umask(0o022) // not the daemon's
 	env := withHome(p.Env, who.home)
+	reaper := -1
+	if p.Init {
+		if reaper, err = unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
+			return fmt.Errorf("init: %w", err)
+		}
+	}
 	if err := changeDirectory(p.Cwd, who); err != nil {
 		return err
 	}
@@ -122,7 +168,10 @@ func execute(p *Process) error {
 	if err := takeRights(p, who); err != nil {
 		return err
 	}
-	return run(p.Args, env)
+	if reaper >= 0 {
+		return runReaper(reaper, p, env)
+	}
+	return execCommand(p.Args, env)
 }
 
 // closeOthers leaves the command 0, 1 and 2 only.
@@ -156,21 +205,33 @@ func changeDirectory(dir string, who user) error {
 	return nil
 }
 
-// run finds the command as execvp(3) does and executes it.
-func run(args, env []string) error {
+// execCommand finds the command as execvp(3) does and executes it.
+func execCommand(args, env []string) error {
+	file, err := find(args, env)
+	if err != nil {
+		return err
+	}
+	return execError(args[0], unix.Exec(file, args, env))
+}
+
+// find is the file of a command.
+func find(args, env []string) (string, error) {
 	if len(args) == 0 {
-		return &startError{127, "no command: neither the container nor its image names one"}
+		return "", &startError{127, "no command: neither the container nor its image names one"}
 	}
 	file, err := lookUp(args[0], env)
-	if err == nil {
-		err = unix.Exec(file, args, env)
+	if err != nil {
+		return "", execError(args[0], err)
 	}
-	code := 126
+	return file, nil
+}
+
+// execError gives a command that cannot be executed the code that shells give it.
+func execError(name string, err error) error {
 	if errors.Is(err, unix.ENOENT) {
-		code = 127
-		err = unix.ENOENT
+		return &startError{127, fmt.Sprintf("exec: %q: %v", name, unix.ENOENT)}
 	}
-	return &startError{code, fmt.Sprintf("exec: %q: %v", args[0], err)}
+	return &startError{126, fmt.Sprintf("exec: %q: %v", name, err)}
 }
 
 func lookUp(name string, env []string) (string, error) {

@@ -13,10 +13,13 @@ import (
 // logFile is a container's log in CRI format: "<RFC 3339 time> <stream> <F or P> <line>". P is a part of a line
 // longer than lineLimit.
 type logFile struct {
-	path string
+	path  string
+	max   int64 // bytes; 0: no limit
+	files int   // this one and older ones
 
 	mu   sync.Mutex
 	file *os.File // nil: nothing is kept
+	size int64
 }
 
 const (
@@ -24,8 +27,8 @@ const (
 	timeFormat = "2006-01-02T15:04:05.000000000Z07:00"
 )
 
-func openLog(path string) (*logFile, error) {
-	l := &logFile{path: path}
+func openLog(path string, limit int64, files int) (*logFile, error) {
+	l := &logFile{path: path, max: limit, files: max(files, 1)}
 	return l, l.reopen()
 }
 
@@ -41,11 +44,41 @@ func (l *logFile) reopen() error {
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
+	return l.use(f)
+}
+
+// use goes on in another file. The caller holds mu.
+func (l *logFile) use(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return fmt.Errorf("open log: %w", err)
+	}
 	if l.file != nil {
 		l.file.Close()
 	}
-	l.file = f
+	l.file, l.size = f, info.Size()
 	return nil
+}
+
+// rotate begins a new file: c.log becomes c.log.1, which becomes c.log.2, and so on. The caller holds mu.
+func (l *logFile) rotate() error {
+	older := func(n int) string {
+		if n == 0 {
+			return l.path
+		}
+		return fmt.Sprintf("%s.%d", l.path, n)
+	}
+	for n := l.files - 1; n > 0; n-- {
+		if err := os.Rename(older(n-1), older(n)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("rotate log: %w", err)
+		}
+	}
+	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return fmt.Errorf("rotate log: %w", err)
+	}
+	return l.use(f)
 }
 
 func (l *logFile) write(data []byte) error {
@@ -54,8 +87,13 @@ func (l *logFile) write(data []byte) error {
 	if l.file == nil || len(data) == 0 {
 		return nil
 	}
-	_, err := l.file.Write(data)
-	return err
+	var failed error
+	if l.max > 0 && l.size > 0 && l.size+int64(len(data)) > l.max {
+		failed = l.rotate() // it goes on in the old file then
+	}
+	n, err := l.file.Write(data)
+	l.size += int64(n)
+	return errors.Join(failed, err)
 }
 
 // Close implements io.Closer; nil is fine.
@@ -78,8 +116,14 @@ func (l *logFile) stream(name string) io.WriteCloser {
 	return &lines{log: l, name: name}
 }
 
-// batch is how much of a log is gathered for one write: many short lines are much longer in the log.
-const batch = 64 << 10
+// batch is how much is gathered for one write: many short lines are much longer in the log. A small file takes less.
+func (l *logFile) batch() int {
+	const most = 64 << 10
+	if l.max > 0 && l.max < 4*most {
+		return int(l.max / 4)
+	}
+	return most
+}
 
 // lines cuts output into log lines: one time for all that came with one read, and one write if it is not too much.
 type lines struct {
@@ -110,7 +154,7 @@ func (w *lines) Write(p []byte) (int, error) {
 			w.put(prefix, 'F', w.rest)
 			w.rest, data = w.rest[:0], data[1:]
 		}
-		if len(w.out) > batch {
+		if len(w.out) > w.log.batch() {
 			failed = errors.Join(failed, w.log.write(w.out))
 			w.out = w.out[:0]
 		}

@@ -2,8 +2,6 @@ package shim
 
 import (
 	"errors"
-	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,29 +51,6 @@ func (s *server) reapOne() bool {
 		go done(status)
 	}
 	return true
-}
-
-// fork runs this binary in one of its parts, and calls done when it has ended. The child has no other
-// descriptors than files.
-func (s *server) fork(part string, files []*os.File, attr *syscall.SysProcAttr, done func(unix.WaitStatus)) (int, error) {
-	fds := make([]uintptr, len(files))
-	for i, f := range files {
-		fds[i] = f.Fd()
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{part}, &syscall.ProcAttr{
-		Files: fds, Sys: attr, Env: []string{"GOMAXPROCS=1", "GOGC=off"},
-	})
-	if err != nil {
-		return 0, err
-	}
-	s.children[pid] = done
-	select {
-	case s.forked <- struct{}{}:
-	default:
-	}
-	return pid, nil
 }
 
 // code is the exit code that shells give a status: 128 + n for signal n.

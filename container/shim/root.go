@@ -13,35 +13,43 @@ import (
 const nothingSpecial = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NODEV
 
 // buildRoot makes the root directory with all its mounts, and makes it this process's "/". It runs in a mount
-// namespace of its own, so that nothing of it ever shows on the host.
+// namespace of its own, so that nothing of it ever shows on the host. The shim has opened what is of the host.
 func buildRoot(c *Container) error {
-	binds, err := openBinds(c)
-	if err != nil {
-		return err
-	}
 	// What the host mounts later may come in (for volumes that ask for it), nothing goes out.
-	err = unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Propagation: unix.MS_SLAVE})
+	err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Propagation: unix.MS_SLAVE})
 	if err != nil {
 		return fmt.Errorf("make mounts slaves: %w", err)
 	}
-	root, err := mountRoot(c.Root)
-	if err != nil {
-		return err
+	root := rootFD
+	// Mounted over the host's it can have mounts itself, and paths still start at the host's.
+	if err := unix.MoveMount(root, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("mount root: %w", err)
 	}
-	defer unix.Close(root)
 	if err := mountSystem(root, c); err != nil {
 		return err
 	}
-	for i, m := range c.Mounts {
-		if err := mountOne(root, m, binds[i]); err != nil {
+	bind := bindFD
+	for _, m := range c.Mounts {
+		at := -1
+		if m.Source != "" {
+			at = bind
+			bind++
+		}
+		if err := mountOne(root, m, at); err != nil {
 			return fmt.Errorf("mount on %s: %w", m.Target, err)
 		}
 	}
 	if err := protect(root, c.Masked, c.ReadOnly); err != nil {
 		return err
 	}
+	if err := hooksInside(c, "createContainer"); err != nil {
+		return err
+	}
 	if err := enter(root); err != nil {
 		return err
+	}
+	for _, fd := range []int{holdFD, rootFD} { // nothing is left that a path could lead to
+		unix.Close(fd)
 	}
 	if !c.Root.ReadOnly {
 		return nil
@@ -49,93 +57,6 @@ func buildRoot(c *Container) error {
 	err = unix.MountSetattr(unix.AT_FDCWD, "/", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 	if err != nil {
 		return fmt.Errorf("make root read-only: %w", err)
-	}
-	return nil
-}
-
-// openBinds opens the sources of bind mounts while mounts still propagate as on the host.
-func openBinds(c *Container) ([]int, error) {
-	fds := make([]int, len(c.Mounts))
-	for i, m := range c.Mounts {
-		fds[i] = -1
-		if m.Source == "" {
-			continue
-		}
-		fd, err := unix.OpenTree(unix.AT_FDCWD, m.Source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
-		if err != nil {
-			return nil, fmt.Errorf("bind mount of %s: %w", m.Source, err)
-		}
-		if err := setBind(fd, m); err != nil {
-			return nil, fmt.Errorf("bind mount of %s: %w", m.Source, err)
-		}
-		fds[i] = fd
-	}
-	return fds, nil
-}
-
-func setBind(fd int, m Mount) error {
-	propagation := m.Propagation
-	if propagation == 0 {
-		propagation = unix.MS_PRIVATE
-	}
-	// A shared mount stays in its group; the others leave it.
-	if propagation != unix.MS_SHARED {
-		err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Propagation: propagation})
-		if err != nil {
-			return fmt.Errorf("set propagation: %w", err)
-		}
-	}
-	if !m.ReadOnly {
-		return nil
-	}
-	var flags uint = unix.AT_EMPTY_PATH
-	if m.Recursive {
-		flags |= unix.AT_RECURSIVE
-	}
-	if err := unix.MountSetattr(fd, "", flags, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
-		return fmt.Errorf("make read-only: %w", err)
-	}
-	return nil
-}
-
-// mountRoot mounts the overlay on the staging directory and returns it.
-func mountRoot(r Root) (int, error) {
-	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return -1, fmt.Errorf("open overlayfs: %w", err)
-	}
-	defer unix.Close(fs)
-	if err := setLower(fs, r.Lower); err != nil {
-		return -1, fmt.Errorf("overlay root: %w", err)
-	}
-	for key, value := range map[string]string{"upperdir": r.Upper, "workdir": r.Work} {
-		if err := unix.FsconfigSetString(fs, key, value); err != nil {
-			return -1, fmt.Errorf("overlay root: %s %s: %w", key, value, err)
-		}
-	}
-	if err := unix.FsconfigCreate(fs); err != nil {
-		return -1, fmt.Errorf("make overlay root: %w", err)
-	}
-	root, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
-	if err != nil {
-		return -1, fmt.Errorf("mount overlay root: %w", err)
-	}
-	if err := unix.MoveMount(root, "", unix.AT_FDCWD, r.Staging, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return -1, fmt.Errorf("mount overlay root on %s: %w", r.Staging, err)
-	}
-	return root, nil
-}
-
-// setLower names the layers one by one (Linux 6.5), or all in one option on older kernels.
-func setLower(fs int, dirs []string) error {
-	for i, dir := range dirs {
-		err := unix.FsconfigSetString(fs, "lowerdir+", dir)
-		if i == 0 && errors.Is(err, unix.EINVAL) {
-			return unix.FsconfigSetString(fs, "lowerdir", strings.Join(dirs, ":"))
-		}
-		if err != nil {
-			return fmt.Errorf("layer %s: %w", dir, err)
-		}
 	}
 	return nil
 }
@@ -249,7 +170,7 @@ func attach(root, mount int, name string, directory bool) error {
 
 func mountOne(root int, m Mount, bind int) error {
 	if m.Source == "" {
-		fd, err := fsMount(m.Type, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, m.Options...)
+		fd, err := fsMount(m.Type, m.Attributes, m.Options...)
 		if err != nil {
 			return err
 		}
@@ -257,6 +178,14 @@ func mountOne(root int, m Mount, bind int) error {
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(bind, &st); err != nil {
+		return err
+	}
+	if m.CopyUp && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		if err := copyUp(root, m.Target, bind); err != nil {
+			return err
+		}
+	}
+	if err := setReadOnly(bind, m); err != nil {
 		return err
 	}
 	return attach(root, bind, m.Target, st.Mode&unix.S_IFMT == unix.S_IFDIR)

@@ -14,6 +14,9 @@ import (
 // server is the shim at work.
 type server struct {
 	listener *os.File
+	program  *os.File      // what this process runs
+	userNS   *os.File      // the pod's, nil if it has none
+	full     chan struct{} // tells that a connection has been closed while there were too many
 
 	mu         sync.Mutex
 	containers map[string]*container
@@ -31,7 +34,11 @@ func (s *server) serve() {
 			return
 		}
 		if err != nil {
-			time.Sleep(10 * time.Millisecond) // out of descriptors: nothing else to do than wait
+			// Out of descriptors: the end of a connection gives some back, or something else does.
+			select {
+			case <-s.full:
+			case <-time.After(time.Second):
+			}
 			continue
 		}
 		go s.answer(c)
@@ -39,7 +46,13 @@ func (s *server) serve() {
 }
 
 func (s *server) answer(c Conn) {
-	defer c.Close()
+	defer func() {
+		c.Close()
+		select {
+		case s.full <- struct{}{}:
+		default:
+		}
+	}()
 	var r Request
 	files, err := c.Receive(&r)
 	if err != nil {
@@ -47,7 +60,7 @@ func (s *server) answer(c Conn) {
 	}
 	defer closeAll(files)
 	handlers := map[string]func(Conn, Request, []*os.File) (Reply, error){
-		OpPing: s.ping, OpStart: s.start, OpSignal: s.signal, OpExec: s.exec, OpAttach: s.attach,
+		OpPing: s.ping, OpStart: s.start, OpSignal: s.signal, OpStop: s.stop, OpFirst: s.first, OpUpdate: s.update, OpExec: s.exec, OpAttach: s.attach,
 		OpReopen: s.reopen, OpDial: s.dial, OpWatch: s.watch, OpQuit: s.quit,
 	}
 	handle := handlers[r.Op]
@@ -80,7 +93,7 @@ func (s *server) find(id string) (*container, error) {
 }
 
 // start makes a container of the spec in a file.
-func (s *server) start(_ Conn, r Request, _ []*os.File) (Reply, error) {
+func (s *server) start(_ Conn, r Request, files []*os.File) (Reply, error) {
 	data, err := os.ReadFile(r.Spec)
 	if err != nil {
 		return Reply{}, err
@@ -92,22 +105,36 @@ func (s *server) start(_ Conn, r Request, _ []*os.File) (Reply, error) {
 	if _, err := s.find(spec.ID); err == nil {
 		return Reply{}, fmt.Errorf("container %s has been started already", spec.ID)
 	}
-	c, err := s.startContainer(spec, r.Spec)
+	join, err := keep(files)
+	if err != nil {
+		return Reply{}, err
+	}
+	if len(join) != len(spec.Join) {
+		return Reply{}, fmt.Errorf("start of %s: %d namespaces came, %d are to be joined", spec.ID, len(join), len(spec.Join))
+	}
+	c, err := s.startContainer(spec, join)
 	if err != nil {
 		return Reply{}, errors.Join(err, neverStarted(spec, err))
 	}
-	return Reply{Pid: c.pid}, nil
+	return Reply{Pid: c.current().pid}, nil
+}
+
+// keep duplicates what a request brought, which ends with the request.
+func keep(files []*os.File) ([]*os.File, error) {
+	var kept []*os.File
+	for _, f := range files {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			closeAll(kept)
+			return nil, err
+		}
+		kept = append(kept, os.NewFile(uintptr(fd), f.Name()))
+	}
+	return kept, nil
 }
 
 // neverStarted keeps the reason for a daemon that may have gone meanwhile.
-func neverStarted(spec Container, why error) error {
-	exit := Exit{Code: 128, At: time.Now().UnixNano(), Error: why.Error()}
-	var start *startError
-	if errors.As(why, &start) {
-		exit.Code = start.Code
-	}
-	return writeRecord(spec.Exit, exit)
-}
+func neverStarted(spec Container, why error) error { return writeRecord(spec.Exit, failure(why)) }
 
 func (s *server) signal(_ Conn, r Request, _ []*os.File) (Reply, error) {
 	c, err := s.find(r.Container)
@@ -115,6 +142,39 @@ func (s *server) signal(_ Conn, r Request, _ []*os.File) (Reply, error) {
 		return Reply{}, err
 	}
 	return Reply{}, c.kill(unix.Signal(r.Signal))
+}
+
+// stop is signal for whoever wants the container to stay ended; it ends one that waits to be started again.
+func (s *server) stop(_ Conn, r Request, _ []*os.File) (Reply, error) {
+	c, err := s.find(r.Container)
+	if err != nil {
+		return Reply{}, err
+	}
+	c.stop()
+	return Reply{}, c.kill(unix.Signal(r.Signal))
+}
+
+// first hands over a pidfd of the container's first process.
+func (s *server) first(conn Conn, r Request, _ []*os.File) (Reply, error) {
+	c, err := s.find(r.Container)
+	if err != nil {
+		return Reply{}, err
+	}
+	return Reply{}, conn.Send(Reply{}, c.current().pidfd)
+}
+
+// update changes what may change while a container runs.
+func (s *server) update(_ Conn, r Request, _ []*os.File) (Reply, error) {
+	c, err := s.find(r.Container)
+	if err != nil {
+		return Reply{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.Restart != nil {
+		c.spec.Restart = *r.Restart
+	}
+	return Reply{}, nil
 }
 
 func (s *server) reopen(_ Conn, r Request, _ []*os.File) (Reply, error) {
@@ -211,6 +271,7 @@ func (s *server) quit(conn Conn, _ Request, _ []*os.File) (Reply, error) {
 	}
 	s.mu.Unlock()
 	for _, c := range all {
+		c.stop()
 		_ = c.kill(unix.SIGKILL)
 	}
 	for _, c := range all {

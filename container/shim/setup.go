@@ -1,10 +1,10 @@
 package shim
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -16,13 +16,11 @@ type Setup struct {
 	// OwnNetwork: the network namespace is the pod's own, so that its loopback must be brought up.
 	OwnNetwork bool              `json:"ownNetwork"`
 	Sysctls    map[string]string `json:"sysctls"`
+	// UserNS: the pod has a user namespace; descriptor 5 is it, 6 what its holder listens to.
+	UserNS bool `json:"userNS,omitempty"`
 }
 
-func setUp(text string) error {
-	var s Setup
-	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return fmt.Errorf("shim: set-up: %w", err)
-	}
+func setUp(s Setup) error {
 	if s.Hostname != "" {
 		if err := unix.Sethostname([]byte(s.Hostname)); err != nil {
 			return fmt.Errorf("set hostname %q: %w", s.Hostname, err)
@@ -33,9 +31,17 @@ func setUp(text string) error {
 			return fmt.Errorf("bring loopback up: %w", err)
 		}
 	}
-	for name, value := range s.Sysctls {
-		file := path.Join("/proc/sys", strings.ReplaceAll(name, ".", "/"))
-		if err := os.WriteFile(file, []byte(value), 0o644); err != nil {
+	return setSysctls(s.Sysctls)
+}
+
+// setSysctls sets some of this process' namespaces. A name has dots, or slashes where one of its parts has dots.
+func setSysctls(all map[string]string) error {
+	for name, value := range all {
+		file := name
+		if !strings.Contains(name, "/") {
+			file = strings.ReplaceAll(name, ".", "/")
+		}
+		if err := os.WriteFile(path.Join("/proc/sys", path.Clean("/"+file)), []byte(value), 0o644); err != nil {
 			return fmt.Errorf("sysctl %s: %w", name, err)
 		}
 	}
@@ -59,9 +65,9 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
 }
 
-// outOfMemory says whether the kernel has killed something in one of the groups for want of memory (cgroup v1's
-// memory.oom_control, v2's memory.events: the line "oom_kill N").
-func outOfMemory(cgroups []string) bool {
+// memoryKills counts what the kernel has killed in the groups for want of memory (cgroup v1's memory.oom_control, v2's
+// memory.events: the line "oom_kill N").
+func memoryKills(cgroups []string) int {
 	for _, dir := range cgroups {
 		for _, name := range []string{"memory.oom_control", "memory.events"} {
 			data, err := os.ReadFile(path.Join(dir, name))
@@ -69,11 +75,12 @@ func outOfMemory(cgroups []string) bool {
 				continue
 			}
 			for line := range strings.Lines(string(data)) {
-				if fields := strings.Fields(line); len(fields) == 2 && fields[0] == "oom_kill" && fields[1] != "0" {
-					return true
+				if fields := strings.Fields(line); len(fields) == 2 && fields[0] == "oom_kill" {
+					n, _ := strconv.Atoi(fields[1])
+					return n
 				}
 			}
 		}
 	}
-	return false
+	return 0
 }

@@ -12,13 +12,34 @@ type Container struct {
 	// Masked and ReadOnly are paths inside the root.
 	Masked   []string `json:"masked"`
 	ReadOnly []string `json:"readOnly"`
-	// OwnPID gives the container a pid namespace of its own; else it shares the shim's.
+	// ShmSize is that of /dev/shm in bytes; 0: 64 MiB.
+	ShmSize int64 `json:"shmSize,omitempty"`
+	// OwnPID gives the container a pid namespace of its own; else it shares the shim's, or one that it joins.
 	OwnPID bool `json:"ownPID"`
+	// Own are further namespaces that it gets new (CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS), Join the kinds of those
+	// that it enters: the request to start it has a descriptor for each.
+	Own  uint64   `json:"own,omitempty"`
+	Join []uint64 `json:"join,omitempty"`
+	// SharedCgroup leaves it the shim's cgroup namespace.
+	SharedCgroup bool `json:"sharedCgroup,omitempty"`
+	// UserNS: the pod has a user namespace, whose ids start at HostUID and HostGID on the machine.
+	UserNS  bool   `json:"userNS,omitempty"`
+	HostUID uint32 `json:"hostUID,omitempty"`
+	HostGID uint32 `json:"hostGID,omitempty"`
+	// Clocks is the text for /proc/self/timens_offsets; empty: no time namespace.
+	Clocks   string `json:"clocks,omitempty"`
+	Hostname string `json:"hostname,omitempty"`
+	Domain   string `json:"domain,omitempty"`
+	// Sysctls are set in the container's namespaces.
+	Sysctls map[string]string `json:"sysctls,omitempty"`
 	// Cgroups are the directories that it joins, one for each hierarchy.
 	Cgroups []string `json:"cgroups"`
 	Process Process  `json:"process"`
 	// Log is the file for its output in CRI format; none if empty.
 	Log string `json:"log"`
+	// LogMax is how big it may be in bytes, 0: no limit; LogFiles how many there may be, this one included.
+	LogMax   int64 `json:"logMax,omitempty"`
+	LogFiles int   `json:"logFiles,omitempty"`
 	// Stdin keeps an input open for attach; StdinOnce closes it after the first.
 	Stdin     bool `json:"stdin"`
 	StdinOnce bool `json:"stdinOnce"`
@@ -27,16 +48,38 @@ type Container struct {
 	// Start and Exit are where the shim writes that it runs, and how it ended.
 	Start string `json:"start"`
 	Exit  string `json:"exit"`
+	// Restart says when it is started again.
+	Restart Restart `json:"restart"`
+	// Hooks by their OCI names.
+	Hooks map[string][]Hook `json:"hooks,omitempty"`
+	// Annotations are for the state that hooks read.
+	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// Root is the root directory: an overlay of Lower (topmost first) and Upper.
+// Restart is a policy.
+type Restart struct {
+	// Always starts it again whatever its exit code; OnFailure if that is not zero, Max times at most where Max is not 0.
+	Always    bool `json:"always,omitempty"`
+	OnFailure bool `json:"onFailure,omitempty"`
+	Max       int  `json:"max,omitempty"`
+}
+
+// Hook is a program that is told the container's state on its standard input (runtime-spec, config.md).
+type Hook struct {
+	Path string   `json:"path"`
+	Args []string `json:"args"`
+	Env  []string `json:"env"`
+	// Timeout in seconds; 0: none.
+	Timeout int `json:"timeout"`
+}
+
+// Root is the root directory: an overlay of Lower (topmost first) and Upper, or Plain as it is.
 type Root struct {
+	Plain    string   `json:"plain,omitempty"`
 	Lower    []string `json:"lower"`
 	Upper    string   `json:"upper"`
 	Work     string   `json:"work"`
 	ReadOnly bool     `json:"readOnly"`
-	// Staging is an empty directory to mount it on for a moment.
-	Staging string `json:"staging"`
 }
 
 // Mount is a bind mount or a small file system.
@@ -45,13 +88,21 @@ type Mount struct {
 	Source string `json:"source"`
 	Target string `json:"target"`
 	// Type is "tmpfs" with Options (key=value), when Source is empty.
-	Type     string   `json:"type"`
-	Options  []string `json:"options"`
-	ReadOnly bool     `json:"readOnly"`
+	Type    string   `json:"type"`
+	Options []string `json:"options"`
+	// Attributes are MOUNT_ATTR_… of a file system of Type.
+	Attributes int  `json:"attributes,omitempty"`
+	ReadOnly   bool `json:"readOnly"`
 	// Recursive makes what is mounted below the source read-only too.
 	Recursive bool `json:"recursive"`
 	// Propagation is unix.MS_PRIVATE (also zero), MS_SLAVE or MS_SHARED.
 	Propagation uint64 `json:"propagation"`
+	// MustMap: without the user namespace's ids on it the mount is of no use.
+	MustMap bool `json:"mustMap,omitempty"`
+	// CopyUp fills an empty source with what the root has at the target.
+	CopyUp bool `json:"copyUp,omitempty"`
+	// Label is an SELinux context for a file system of Type.
+	Label string `json:"label,omitempty"`
 }
 
 // Device is a node to make in /dev.
@@ -70,6 +121,8 @@ type Process struct {
 	UID    *int64   `json:"uid"`
 	GID    *int64   `json:"gid"`
 	Groups []uint32 `json:"groups"`
+	// GroupNames are further groups, by name or number, looked up in the container.
+	GroupNames []string `json:"groupNames,omitempty"`
 	// Capabilities is the mask of those it may have, by number.
 	Capabilities    uint64            `json:"capabilities"`
 	NoNewPrivileges bool              `json:"noNewPrivileges"`
@@ -77,6 +130,11 @@ type Process struct {
 	Rlimits         []Rlimit          `json:"rlimits"`
 	OOMScoreAdj     *int              `json:"oomScoreAdj"`
 	TTY             bool              `json:"tty"`
+	// Init puts the shim's own small init in front of it.
+	Init bool `json:"init,omitempty"`
+	// AppArmor is a profile, SELinux a context for the command; empty: none.
+	AppArmor string `json:"appArmor,omitempty"`
+	SELinux  string `json:"selinux,omitempty"`
 }
 
 // Rlimit is one resource limit (getrlimit(2)).
@@ -87,8 +145,14 @@ type Rlimit struct {
 
 // Start says when a container's command was executed.
 type Start struct {
-	// At is in nanoseconds since 1970.
+	// At is in nanoseconds since 1970, of the last start.
 	At int64 `json:"at"`
+	// Pid is the command's, as the shim sees it; 0 while it waits to be started again.
+	Pid int `json:"pid,omitempty"`
+	// Restarts counts them.
+	Restarts int `json:"restarts,omitempty"`
+	// Last is how it ended the time before.
+	Last *Exit `json:"last,omitempty"`
 }
 
 // Exit says how a container ended.

@@ -56,10 +56,10 @@ func fillDev(root, dev int, c *Container) error {
 	if err := makeDevices(root, dev, c.Devices); err != nil {
 		return err
 	}
-	if err := attach(root, extraFD, "/dev/pts", true); err != nil {
+	if err := attach(root, ptsFD, "/dev/pts", true); err != nil {
 		return fmt.Errorf("mount /dev/pts: %w", err)
 	}
-	if err := smallMounts(root, c.Mounts); err != nil {
+	if err := smallMounts(root, c); err != nil {
 		return err
 	}
 	if !c.Process.TTY {
@@ -73,13 +73,17 @@ func fillDev(root, dev int, c *Container) error {
 }
 
 // smallMounts are /dev/shm, unless the container mounts one of its own, and /dev/mqueue.
-func smallMounts(root int, own []Mount) error {
-	for _, m := range own {
+func smallMounts(root int, c *Container) error {
+	for _, m := range c.Mounts {
 		if path.Clean(m.Target) == "/dev/shm" {
 			return mountNew(root, "mqueue", "/dev/mqueue")
 		}
 	}
-	if err := mountNew(root, "tmpfs", "/dev/shm", "mode=1777", "size=65536k"); err != nil {
+	size := c.ShmSize
+	if size == 0 {
+		size = 64 << 20
+	}
+	if err := mountNew(root, "tmpfs", "/dev/shm", "mode=1777", fmt.Sprintf("size=%d", size)); err != nil {
 		return err
 	}
 	return mountNew(root, "mqueue", "/dev/mqueue")

@@ -7,9 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newDevpts makes a devpts of a container's own, not mounted anywhere yet.
-func newDevpts() (*os.File, error) {
-	fd, err := fsMount("devpts", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, "ptmxmode=0666", "mode=0620", "gid=5")
+// ttyGroup is the group of terminals (Debian's and everybody's "tty").
+const ttyGroup = 5
+
+// newDevpts makes a devpts of a container's own, not mounted anywhere yet; gid is the machine's number for its group 0.
+func newDevpts(gid uint32) (*os.File, error) {
+	fd, err := fsMount("devpts", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, "ptmxmode=0666", "mode=0620", fmt.Sprintf("gid=%d", gid+ttyGroup))
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +60,9 @@ func fsMount(kind string, attributes int, options ...string) (int, error) {
 		return -1, fmt.Errorf("open file system %s: %w", kind, err)
 	}
 	defer unix.Close(fs)
+	if err := unix.FsconfigSetString(fs, "source", kind); err != nil { // what /proc/mounts shows
+		return -1, fmt.Errorf("file system %s: %w", kind, err)
+	}
 	for _, option := range options {
 		if err := setOption(fs, option); err != nil {
 			return -1, fmt.Errorf("file system %s: option %s: %w", kind, option, err)

@@ -40,6 +40,13 @@ func resolveUser(p *Process) (user, error) {
 		return user{}, fmt.Errorf("user %q: %w", p.User, err)
 	}
 	u.groups = append(u.groups, p.Groups...)
+	for _, name := range p.GroupNames {
+		var further user
+		if err := further.addGroups(name, "", false); err != nil {
+			return user{}, err
+		}
+		u.groups = append(u.groups, further.gid)
+	}
 	if !slices.Contains(u.groups, u.gid) {
 		u.groups = append(u.groups, u.gid)
 	}

@@ -7,10 +7,13 @@ package shim
 // Operations of a request.
 const (
 	OpPing   = "ping"   // reply: Pid
-	OpStart  = "start"  // Spec: path of a Container; reply: Pid
+	OpStart  = "start"  // Spec: path of a Container; a descriptor for each namespace that it joins; reply: Pid
 	OpSignal = "signal" // Container, Signal
+	OpStop   = "stop"   // Container, Signal; and it is not started again
 	OpExec   = "exec"   // Container, Process, Input, Output, Errors; a descriptor for each; replies: Pid, then Exit
 	OpAttach = "attach" // Container, Input, Output, Errors; a descriptor for each; replies: one at once, one at the end
+	OpFirst  = "first"  // Container; reply: a pidfd of its first process
+	OpUpdate = "update" // Container, Restart
 	OpReopen = "reopen" // Container: open its log anew
 	OpDial   = "dial"   // Port; reply: a descriptor connected to it on the pod's loopback
 	OpWatch  = "watch"  // replies: Changed, one for each container that starts or ends
@@ -29,6 +32,7 @@ type Request struct {
 	Output    bool     `json:"output,omitempty"`
 	Errors    bool     `json:"errors,omitempty"`
 	Port      int      `json:"port,omitempty"`
+	Restart   *Restart `json:"restart,omitempty"`
 	Width     uint16   `json:"width,omitempty"`
 	Height    uint16   `json:"height,omitempty"`
 }

@@ -1,0 +1,172 @@
+package container
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/cgroups"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/container/shim"
+)
+
+// Pause freezes every process of a running container.
+func (e *Engine) Pause(_ context.Context, id string) error {
+	c, err := e.running(id)
+	if err != nil {
+		return err
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	if c.paused() {
+		return fmt.Errorf("container %s is already paused", id)
+	}
+	return c.freeze(cgroups.Frozen)
+}
+
+// Unpause lets them go on.
+func (e *Engine) Unpause(_ context.Context, id string) error {
+	c, err := e.running(id)
+	if err != nil {
+		return err
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	if !c.paused() {
+		return fmt.Errorf("container %s is not paused", id)
+	}
+	return c.freeze(cgroups.Thawed)
+}
+
+func (c *container) freeze(state cgroups.FreezerState) error {
+	m, err := groupManager(c.Cgroup, &cgroups.Resources{SkipDevices: true})
+	if err != nil {
+		return err
+	}
+	if err := m.Freeze(state); err != nil {
+		return fmt.Errorf("freezer of container %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+func (c *container) paused() bool {
+	m, err := groupManager(c.Cgroup, &cgroups.Resources{SkipDevices: true})
+	if err != nil {
+		return false
+	}
+	state, err := m.GetFreezerState()
+	return err == nil && state == cgroups.Frozen
+}
+
+// thaw lets a paused container go on, so that it can end.
+func (c *container) thaw() error {
+	if !c.paused() {
+		return nil
+	}
+	err := c.freeze(cgroups.Thawed)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Details are what is known of a container beyond CRI's status.
+type Details struct {
+	SandboxID string
+	// Pid of the first process on this machine; 0 while none runs.
+	Pid int
+	// Restarts by its policy, so far; Restarting while it waits for the next. Last is its end before.
+	Restarts   int
+	Restarting bool
+	Last       *shim.Exit
+	// Exit is its end; nil before.
+	Exit   *shim.Exit
+	Paused bool
+	Cgroup string
+	// Dir has the container's records.
+	Dir string
+	// Root is the directory of RootFS, or of an image's container: the layers (topmost first) and the writable one.
+	Root         string
+	Lower        []string
+	Upper        string
+	Extra        Extra
+	Config       *cri.ContainerConfig
+	UIDs, GIDs   []*cri.IDMapping // of a user namespace; nil: the machine's
+	Args         []string         // of the command, after the image had its say
+	Env          []string
+	Cwd          string
+	User         string
+	Capabilities []string
+}
+
+// Details of a container.
+func (e *Engine) Details(ctx context.Context, id string) (*Details, error) {
+	c, err := e.container(id)
+	if err != nil {
+		return nil, err
+	}
+	var spec shim.Container
+	if err := readJSON(c.dir+"/"+specFile, &spec); err != nil {
+		return nil, err
+	}
+	running := c.state() == cri.ContainerState_CONTAINER_RUNNING
+	_ = c.readRecords() // an engine that does not Run looks for itself
+	c.mu.Lock()
+	d := &Details{
+		SandboxID: c.sandbox.ID, Restarts: c.start.Restarts, Restarting: running && c.start.Pid == 0, Last: c.start.Last, Exit: c.exit,
+		Cgroup: c.Cgroup, Dir: c.dir, Root: spec.Root.Plain, Lower: spec.Root.Lower, Upper: spec.Root.Upper, Extra: c.Extra, Config: c.config,
+		Args: spec.Process.Args, Env: spec.Process.Env, Cwd: spec.Process.Cwd, User: spec.Process.User, Capabilities: capabilityList(spec.Process.Capabilities),
+	}
+	c.mu.Unlock()
+	if u := c.sandbox.Users; u != nil {
+		d.UIDs, d.GIDs = u.UIDs, u.GIDs
+	}
+	if running && !d.Restarting {
+		d.Paused = c.paused()
+		if pid, err := e.Pid(ctx, id); err == nil { // it may just have ended
+			d.Pid = pid
+		}
+	}
+	return d, nil
+}
+
+// runPoststop runs the hooks that come after a container's end. Their failures change nothing (runtime-spec, runtime.md).
+func (c *container) runPoststop() {
+	if c.Extra.Hooks == nil {
+		return
+	}
+	state, err := json.Marshal(shim.State{
+		Version: shim.StateVersion, ID: c.ID, Status: "stopped", Bundle: c.dir, Annotations: c.config.GetAnnotations(),
+	})
+	if err != nil {
+		return
+	}
+	for _, h := range c.Extra.Hooks.Poststop {
+		ctx, cancel := context.Background(), func() {}
+		if h.Timeout != nil {
+			ctx, cancel = context.WithTimeout(ctx, time.Duration(*h.Timeout)*time.Second)
+		}
+		cmd := exec.CommandContext(ctx, h.Path)
+		if len(h.Args) > 0 {
+			cmd.Args = slices.Clone(h.Args)
+		}
+		cmd.Env = append([]string{}, h.Env...)
+		cmd.Stdin = bytes.NewReader(state)
+		_ = cmd.Run()
+		cancel()
+	}
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}

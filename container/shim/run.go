@@ -1,0 +1,272 @@
+package shim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dhow/container/shim/nofile"
+	"dhow/container/shim/spawn"
+)
+
+// run is a container from a start to its end.
+type run struct {
+	at    int64 // nanoseconds since 1970
+	pid   int
+	pidfd *os.File
+	out   *fanout // stdout, or the terminal
+	errs  *fanout
+	in    *input
+	pts   *os.File // its devpts, for the terminals of commands
+	tty   *os.File // its own terminal's master
+
+	kills   int            // for want of memory, in its groups before it
+	drained sync.WaitGroup // readers of its output
+	ended   chan unix.WaitStatus
+	done    chan struct{} // closed when it has ended and its output is read
+}
+
+// newRun makes the container's root, forks its init and waits until that has become the command.
+func (s *server) newRun(c *container) (*run, error) {
+	r := &run{ended: make(chan unix.WaitStatus, 1), done: make(chan struct{}), kills: memoryKills(c.spec.Cgroups)}
+	if err := s.launch(c, r); err != nil {
+		r.release()
+		return nil, err
+	}
+	r.at = time.Now().UnixNano()
+	if err := s.runHooks(c, r, "poststart", "running"); err != nil {
+		_ = unix.PidfdSendSignal(int(r.pidfd.Fd()), unix.SIGKILL, nil, 0)
+		<-r.ended
+		return nil, err
+	}
+	return r, nil
+}
+
+func (s *server) launch(c *container, r *run) error {
+	var err error
+	if r.pts, err = newDevpts(c.spec.HostGID); err != nil {
+		return fmt.Errorf("devpts: %w", err)
+	}
+	std, err := r.streams(c)
+	if err != nil {
+		return err
+	}
+	defer closeAll(std)
+	mounts, err := s.openRoot(&c.spec)
+	if err != nil {
+		return err
+	}
+	defer closeAll(mounts)
+	data, err := json.Marshal(c.spec)
+	if err != nil {
+		return err
+	}
+	spec, err := memoryFile(data)
+	if err != nil {
+		return err
+	}
+	defer spec.Close()
+	return s.startInit(c, r, append(std, spec), append([]*os.File{r.pts}, mounts...))
+}
+
+// startInit forks the init. Where there are hooks to run before the container's root is entered, init waits for them.
+func (s *server) startInit(c *container, r *run, first, last []*os.File) error {
+	problems, report, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer problems.Close()
+	hold, goOn, err := os.Pipe()
+	if err != nil {
+		report.Close()
+		return err
+	}
+	defer goOn.Close()
+	err = s.forkInit(c, r, append(append(first, report, hold), last...))
+	report.Close()
+	hold.Close()
+	if err != nil {
+		return fmt.Errorf("fork: %w", err)
+	}
+	for _, name := range []string{"prestart", "createRuntime"} {
+		if err := s.runHooks(c, r, name, "created"); err != nil {
+			goOn.Close() // init ends when it hears nothing
+			<-r.ended
+			return err
+		}
+	}
+	if _, err := goOn.Write([]byte{1}); err != nil && !errors.Is(err, unix.EPIPE) {
+		return err
+	}
+	if err := readProblem(problems); err != nil {
+		<-r.ended
+		return err
+	}
+	return nil
+}
+
+func (s *server) forkInit(c *container, r *run, files []*os.File) error {
+	flags := uint64(unix.CLONE_NEWNS) | c.spec.Own
+	if c.spec.OwnPID {
+		flags |= unix.CLONE_NEWPID
+	}
+	command := &spawn.Command{Args: []string{initPart}, Files: files, Setsid: true, Clocks: c.spec.Clocks}
+	if c.spec.UserNS {
+		command.Join = append(command.Join, spawn.Join{File: s.userNS, Kinds: unix.CLONE_NEWUSER})
+		command.Then, command.Root = uintptr(flags), true
+	} else {
+		command.Flags = uintptr(flags)
+	}
+	var pidNS *os.File
+	for i, kind := range c.spec.Join {
+		if kind == unix.CLONE_NEWPID {
+			pidNS = c.join[i] // of children: this thread's
+			continue
+		}
+		command.Join = append(command.Join, spawn.Join{File: c.join[i], Kinds: int(kind)})
+	}
+	return InGroups(c.spec.Cgroups, func(group *os.File) (err error) {
+		if pidNS != nil {
+			if err := unix.Setns(int(pidNS.Fd()), unix.CLONE_NEWPID); err != nil {
+				return fmt.Errorf("join pid namespace: %w", err)
+			}
+		}
+		command.Cgroup = group
+		r.pid, r.pidfd, err = s.spawn(command, func(status unix.WaitStatus) { r.ended <- status })
+		return err
+	})
+}
+
+// spawn starts this program in one of its parts, and calls done when it has ended. The child has no other descriptors
+// than the command's files.
+func (s *server) spawn(command *spawn.Command, done func(unix.WaitStatus)) (int, *os.File, error) {
+	command.Program, command.Env = s.program, []string{"GOMAXPROCS=1", "GOGC=off"}
+	command.NoFile = &unix.Rlimit{Cur: nofile.Original.Cur, Max: nofile.Original.Max}
+	s.mu.Lock() // no child is reaped before it is put down
+	defer s.mu.Unlock()
+	defer func() {
+		select {
+		case s.forked <- struct{}{}:
+		default:
+		}
+	}()
+	pid, err := spawn.Start(command)
+	if err != nil {
+		return 0, nil, err
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		_ = syscall.Kill(pid, unix.SIGKILL)
+		return 0, nil, fmt.Errorf("pidfd_open: %w", err)
+	}
+	s.children[pid] = done
+	return pid, os.NewFile(uintptr(fd), "pidfd"), nil
+}
+
+// readProblem reads what a child says before it becomes its command: nothing, or why it cannot.
+func readProblem(r io.Reader) error {
+	data, err := io.ReadAll(r)
+	if err != nil || len(data) == 0 {
+		return err
+	}
+	e := &startError{}
+	if json.Unmarshal(data, e) != nil {
+		e = &startError{Code: 128, Message: string(data)}
+	}
+	return e
+}
+
+// wait waits for the end, then for the last of the output.
+func (r *run) wait(c *container) Exit {
+	status := <-r.ended
+	exit := Exit{At: time.Now().UnixNano(), OOM: memoryKills(c.spec.Cgroups) > r.kills}
+	exit.Code, exit.Signal = code(status)
+	r.drain()
+	close(r.done)
+	return exit
+}
+
+// drain waits for the readers. Processes that the container left behind may hold its output open: two seconds
+// after the end that no longer counts.
+func (r *run) drain() {
+	drained := make(chan struct{})
+	go func() {
+		r.drained.Wait()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+	case <-time.After(2 * time.Second):
+	}
+}
+
+func (r *run) release() {
+	for _, closer := range []io.Closer{r.in, r.out, r.errs} {
+		closer.Close()
+	}
+	closeAll([]*os.File{r.tty, r.pts, r.pidfd})
+}
+
+// streams makes the child's stdin, stdout and stderr, and starts reading what it will write.
+func (r *run) streams(c *container) ([]*os.File, error) {
+	r.out, r.errs = newFanout(c.log.stream("stdout")), newFanout(c.log.stream("stderr"))
+	if c.spec.Process.TTY {
+		return r.terminal(c)
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	errR, errW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	var in *os.File
+	if c.spec.Stdin {
+		var w *os.File
+		if in, w, err = os.Pipe(); err != nil {
+			return nil, err
+		}
+		r.in = newInput(w)
+	} else if in, err = os.Open(os.DevNull); err != nil {
+		return nil, err
+	}
+	if c.spec.UserNS { // who opens /dev/stdout needs the right to
+		_ = outW.Chown(int(c.spec.HostUID), int(c.spec.HostGID))
+		_ = errW.Chown(int(c.spec.HostUID), int(c.spec.HostGID))
+	}
+	r.read(outR, r.out)
+	r.read(errR, r.errs)
+	return []*os.File{in, outW, errW}, nil
+}
+
+func (r *run) terminal(c *container) ([]*os.File, error) {
+	master, slave, err := openTerminal(r.pts)
+	if err != nil {
+		return nil, err
+	}
+	_ = slave.Chown(int(c.spec.HostUID), -1)
+	r.tty = master
+	r.in = newInput(nil)
+	if c.spec.Stdin {
+		r.in = newInput(master)
+	}
+	r.read(master, r.out)
+	return []*os.File{slave, slave, slave}, nil
+}
+
+func (r *run) read(from *os.File, to *fanout) {
+	r.drained.Go(func() {
+		to.copy(from)
+		if from != r.tty {
+			from.Close()
+		}
+	})
+}

@@ -1,0 +1,1 @@
+// Functions without bodies in this package are the runtime's.
