@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -63,6 +64,9 @@ func (s *Store) putImage(r record, full []string, digest string) error {
 	}
 	return nil
 }
+
+// hashText is a digest as text.
+func hashText(h hash.Hash) string { return "sha256:" + hex.EncodeToString(h.Sum(nil)) }
 
 func digestOf(data []byte) string {
 	sum := sha256.Sum256(data)

@@ -23,7 +23,11 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	silence := fmt.Errorf("%s is silent for %v", r.URL.Host, p.limit)
 	timer := time.AfterFunc(p.limit, func() { cancel(silence) })
-	resp, err := p.next.RoundTrip(r.WithContext(ctx))
+	r = r.WithContext(ctx)
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = &sending{r.Body, timer, p.limit}
+	}
+	resp, err := p.next.RoundTrip(r)
 	timer.Stop()
 	if err != nil {
 		err = orCause(ctx, err)
@@ -32,6 +36,18 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp.Body = &patientBody{ReadCloser: resp.Body, ctx: ctx, cancel: cancel, timer: timer, limit: p.limit}
 	return resp, nil
+}
+
+// sending is what a request sends: as long as the registry takes it, it is not silent.
+type sending struct {
+	io.ReadCloser
+	timer *time.Timer
+	limit time.Duration
+}
+
+func (s *sending) Read(p []byte) (int, error) {
+	s.timer.Reset(s.limit)
+	return s.ReadCloser.Read(p)
 }
 
 // orCause is why a request was given up, or else err.

@@ -4,6 +4,8 @@ package layerstest
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,4 +55,31 @@ func Exists(root string, names ...string) string {
 		}
 	}
 	return strings.Join(there, " ")
+}
+
+// Extract unpacks an archive of plain files and folders.
+func Extract(t testing.TB, r io.Reader, dir string) {
+	t.Helper()
+	entries := tar.NewReader(r)
+	for {
+		h, err := entries.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, h.Name)
+		if h.Typeflag == tar.TypeDir {
+			err = os.MkdirAll(path, 0o755)
+		} else {
+			var data []byte
+			if data, err = io.ReadAll(entries); err == nil {
+				err = os.WriteFile(path, data, 0o644)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
