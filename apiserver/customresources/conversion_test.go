@@ -79,6 +79,7 @@ func (c *converter) definition() string {
 }
 
 func TestVersionsAreConvertedByAWebhook(t *testing.T) {
+	t.Parallel()
 	w, c := start(t), newConverter(t)
 	one := w.serve(t, "convert", c.definition())
 	two := w.things("convert", "v2")
@@ -101,6 +102,7 @@ func TestVersionsAreConvertedByAWebhook(t *testing.T) {
 
 // What is wrong with a conversion is told, and nothing of it is believed.
 func TestConversionsThatFail(t *testing.T) {
+	t.Parallel()
 	w, c := start(t), newConverter(t)
 	one, two := w.serve(t, "fail", c.definition()), w.things("fail", "v2")
 	if _, err := create(t, one, "fail", `{size: 5, metadata: {labels: {a: b}}}`); err != nil {
@@ -150,6 +152,7 @@ func TestConversionsThatFail(t *testing.T) {
 }
 
 func TestMigrationStoresObjectsInTheNewVersion(t *testing.T) {
+	t.Parallel()
 	w, c := start(t), newConverter(t)
 	controllertest.Run(t, controllertest.On{Client: w.Client, Informers: w.Informers}, storageversionmigration.Controller())
 	one, two := w.serve(t, "move", c.definition()), w.things("move", "v2")
@@ -192,6 +195,7 @@ func TestMigrationStoresObjectsInTheNewVersion(t *testing.T) {
 }
 
 func TestADefinitionGoesWhenItsObjectsHaveGone(t *testing.T) {
+	t.Parallel() // the library looks every five seconds
 	w := start(t)
 	client := w.serve(t, "gone", sized)
 	if _, err := create(t, client, "gone", `{metadata: {name: a, finalizers: [example.com/stay]}}`); err != nil {

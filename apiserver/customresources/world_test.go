@@ -39,7 +39,8 @@ type world struct {
 func start(t testing.TB) *world {
 	t.Helper()
 	c := apiservertest.Start(t, kinds(), nil)
-	return &world{c, apiextensionsclient.NewForConfigOrDie(c.Config), dynamic.NewForConfigOrDie(c.Config)}
+	admin := c.Server.ClientConfig("system:admin", "system:masters") // connections that stay open would hold up the server's end
+	return &world{c, apiextensionsclient.NewForConfigOrDie(admin), dynamic.NewForConfigOrDie(admin)}
 }
 
 // define makes the kind Thing of the resource things in the group name.example.com; spec is what a definition's has

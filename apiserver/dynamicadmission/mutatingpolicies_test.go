@@ -131,7 +131,7 @@ func TestCustomResourcesAreChangedByPolicies(t *testing.T) {
 	w.addObject(t, limits, `{apiVersion: example.com/v1, kind: Limit, metadata: {name: before}}`)
 	w.mutation(t, "most", "", `{matchConstraints: {resourceRules: [{apiGroups: [example.com], apiVersions: [v1], operations: [CREATE], resources: [limits]}]},
 		mutations: [`+applies(`Object{most: 3}`)+`]}`, `{}`)
-	client := dynamic.NewForConfigOrDie(w.Config).Resource(limits)
+	client := dynamic.NewForConfigOrDie(w.Server.ClientConfig("system:admin", "system:masters")).Resource(limits)
 	apiservertest.Eventually(t, func() bool {
 		obj := &unstructured.Unstructured{Object: *admittest.YAML[map[string]any](t, `{apiVersion: example.com/v1, kind: Limit, metadata: {generateName: a-}}`)}
 		made, err := client.Create(t.Context(), obj, metav1.CreateOptions{})

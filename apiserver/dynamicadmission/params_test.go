@@ -104,7 +104,7 @@ const limitDefinition = `{apiVersion: apiextensions.k8s.io/v1, kind: CustomResou
 // addObject makes an object of any kind, as soon as its kind is served.
 func (w *world) addObject(t *testing.T, of schema.GroupVersionResource, text string) {
 	t.Helper()
-	client := dynamic.NewForConfigOrDie(w.Config).Resource(of)
+	client := dynamic.NewForConfigOrDie(w.Server.ClientConfig("system:admin", "system:masters")).Resource(of)
 	obj := &unstructured.Unstructured{Object: *admittest.YAML[map[string]any](t, text)}
 	var err error
 	apiservertest.Eventually(t, func() bool {
