@@ -24,13 +24,16 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/container/containertest"
 )
 
 // machine is a node agent on a fake cluster with a fake runtime.
 type machine struct {
 	t       *testing.T
 	client  *fake.Clientset
-	runtime *fakeRuntime
+	runtime *containertest.Fake
 	images  *fakeImages
 	dir     string
 	stop    func()
@@ -41,7 +44,7 @@ const nodeName = "n1"
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	m := &machine{
-		t: t, runtime: newFakeRuntime(), images: &fakeImages{present: map[string]bool{"img": true}, remote: map[string]bool{}}, dir: t.TempDir(),
+		t: t, runtime: containertest.NewFake(), images: &fakeImages{present: map[string]bool{"img": true}, remote: map[string]bool{}}, dir: t.TempDir(),
 		client: fake.NewClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName}, Spec: corev1.NodeSpec{PodCIDRs: []string{"10.0.0.0/24"}}}),
 	}
 	m.start()
@@ -177,12 +180,12 @@ func TestACrashingContainerIsStartedAgainAndThenWaits(t *testing.T) {
 	m := newMachine(t)
 	m.create(pod("a", ctr("main")))
 	m.untilPod("a", "is ready", ready)
-	m.runtime.exit("main", 3)
+	m.runtime.Exit("main", 3)
 	p := m.untilPod("a", "was started again", func(p *corev1.Pod) bool { return p.Status.ContainerStatuses[0].RestartCount == 1 && ready(p) })
 	if last := p.Status.ContainerStatuses[0].LastTerminationState.Terminated; last == nil || last.ExitCode != 3 {
 		t.Errorf("last state %+v", last)
 	}
-	m.runtime.exit("main", 4)
+	m.runtime.Exit("main", 4)
 	p = m.untilPod("a", "waits", waitingFor("CrashLoopBackOff"))
 	if p.Status.Phase != corev1.PodRunning || ready(p) || p.Status.ContainerStatuses[0].LastTerminationState.Terminated.ExitCode != 4 {
 		t.Errorf("status %+v", p.Status)
@@ -221,12 +224,12 @@ func TestPodsThatAreNotStartedAgainEnd(t *testing.T) {
 			p.Spec.RestartPolicy = c.policy
 			m.create(p)
 			m.untilPod("a", "is ready", ready)
-			m.runtime.exit("main", c.code)
+			m.runtime.Exit("main", c.code)
 			end := m.untilPod("a", "has ended", phase(c.want))
 			if s := end.Status.ContainerStatuses[0].State.Terminated; s == nil || s.ExitCode != c.code {
 				t.Errorf("state %+v", end.Status.ContainerStatuses[0].State)
 			}
-			m.until("its sandbox is given back", func() bool { return m.runtime.did("stop sandbox a") })
+			m.until("its sandbox is given back", func() bool { return m.runtime.Did("stop sandbox a") })
 		})
 	}
 }
@@ -236,16 +239,16 @@ func TestInitContainersRunOneAfterTheOther(t *testing.T) {
 	p := pod("a", ctr("main"))
 	p.Spec.InitContainers = []corev1.Container{ctr("first"), ctr("second")}
 	m.create(p)
-	m.until("first runs", func() bool { return m.runtime.did("start first") })
-	if m.runtime.did("start second") || m.runtime.did("start main") {
-		t.Fatalf("others did not wait: %v", m.runtime.order())
+	m.until("first runs", func() bool { return m.runtime.Did("start first") })
+	if m.runtime.Did("start second") || m.runtime.Did("start main") {
+		t.Fatalf("others did not wait: %v", m.runtime.Calls())
 	}
-	m.runtime.exit("first", 0)
-	m.until("second runs", func() bool { return m.runtime.did("start second") })
+	m.runtime.Exit("first", 0)
+	m.until("second runs", func() bool { return m.runtime.Did("start second") })
 	if w := m.get("a").Status.ContainerStatuses[0].State.Waiting; w == nil || w.Reason != "PodInitializing" {
 		t.Errorf("main waits for %+v", w)
 	}
-	m.runtime.exit("second", 0)
+	m.runtime.Exit("second", 0)
 	m.untilPod("a", "is ready", ready)
 }
 
@@ -255,10 +258,10 @@ func TestAFailedInitContainerFailsAPodThatIsNotStartedAgain(t *testing.T) {
 	p.Spec.RestartPolicy = corev1.RestartPolicyNever
 	p.Spec.InitContainers = []corev1.Container{ctr("first")}
 	m.create(p)
-	m.until("first runs", func() bool { return m.runtime.did("start first") })
-	m.runtime.exit("first", 1)
+	m.until("first runs", func() bool { return m.runtime.Did("start first") })
+	m.runtime.Exit("first", 1)
 	m.untilPod("a", "has failed", phase(corev1.PodFailed))
-	if m.runtime.did("start main") {
+	if m.runtime.Did("start main") {
 		t.Error("the app container was started")
 	}
 }
@@ -275,7 +278,7 @@ func TestSidecarsStartFirstAndEndLast(t *testing.T) {
 	m.delete("a", 5)
 	m.until("it is gone", func() bool { return m.get("a") == nil })
 	var seen []string
-	for _, call := range m.runtime.order() {
+	for _, call := range m.runtime.Calls() {
 		if strings.HasSuffix(call, " main") || strings.HasSuffix(call, " side") {
 			seen = append(seen, call)
 		}
@@ -304,8 +307,8 @@ func TestADeletedPodEndsGracefullyAndLeavesNothing(t *testing.T) {
 	m.untilPod("a", "is ready", ready)
 	m.delete("a", 5)
 	m.until("it is gone", func() bool { return m.get("a") == nil })
-	m.until("its sandbox is removed", func() bool { return m.runtime.did("remove sandbox a") })
-	calls := m.runtime.order()
+	m.until("its sandbox is removed", func() bool { return m.runtime.Did("remove sandbox a") })
+	calls := m.runtime.Calls()
 	if hook, stop := slices.Index(calls, "exec main [bye]"), slices.Index(calls, "stop main"); hook < 0 || hook > stop {
 		t.Errorf("the hook did not run before the end: %v", calls)
 	}
@@ -317,25 +320,25 @@ func TestADeletedPodEndsGracefullyAndLeavesNothing(t *testing.T) {
 
 func TestAShorterGraceIsHeeded(t *testing.T) {
 	m := newMachine(t)
-	m.runtime.deaf["main"] = true
+	m.runtime.Deafen("main")
 	m.create(pod("a", ctr("main")))
 	m.untilPod("a", "is ready", ready)
 	m.delete("a", 3600)
-	m.until("it is told to stop", func() bool { return m.runtime.did("stop main") })
+	m.until("it is told to stop", func() bool { return m.runtime.Did("stop main") })
 	m.delete("a", 0)
 	m.until("it is gone", func() bool { return m.get("a") == nil })
 }
 
 func TestForcedDeletionKillsAtOnce(t *testing.T) {
 	m := newMachine(t)
-	m.runtime.deaf["main"] = true
+	m.runtime.Deafen("main")
 	m.create(pod("a", ctr("main")))
 	m.untilPod("a", "is ready", ready)
 	now := int64(0)
 	if err := m.client.CoreV1().Pods("default").Delete(context.Background(), "a", metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
 		t.Fatal(err)
 	}
-	m.until("its sandbox is removed", func() bool { return m.runtime.did("remove sandbox a") })
+	m.until("its sandbox is removed", func() bool { return m.runtime.Did("remove sandbox a") })
 }
 
 func TestImagesFollowThePullPolicy(t *testing.T) {
@@ -373,7 +376,7 @@ func TestAMissingConfigMapIsToldAndWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.untilPod("a", "is ready", ready)
-	if env := asMap(m.runtime.config("main").Envs); env["KEY"] != "v" {
+	if env := asMap(m.runtime.Config("main").Envs); env["KEY"] != "v" {
 		t.Errorf("environment %v", env)
 	}
 }
@@ -427,7 +430,7 @@ func TestAContainerThatIsNotAliveIsStartedAgain(t *testing.T) {
 	m.create(pod("a", c))
 	m.untilPod("a", "is ready", ready)
 	ok.Store(false)
-	m.until("it is ended", func() bool { return m.runtime.did("stop main") })
+	m.until("it is ended", func() bool { return m.runtime.Did("stop main") })
 	ok.Store(true)
 	m.untilPod("a", "was started again", func(p *corev1.Pod) bool { return p.Status.ContainerStatuses[0].RestartCount == 1 })
 }
@@ -440,12 +443,12 @@ func TestNothingIsProbedBeforeTheStartupProbeSucceeds(t *testing.T) {
 	c.LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"alive"}}}, PeriodSeconds: 1, FailureThreshold: 1}
 	m.create(pod("a", c))
 	p := m.untilPod("a", "runs", phase(corev1.PodRunning))
-	if *p.Status.ContainerStatuses[0].Started || ready(p) || m.runtime.did("exec main [alive]") {
+	if *p.Status.ContainerStatuses[0].Started || ready(p) || m.runtime.Did("exec main [alive]") {
 		t.Errorf("it counts as started: %+v", p.Status.ContainerStatuses[0])
 	}
 	ok.Store(true)
 	m.untilPod("a", "is ready", ready)
-	m.until("it is asked whether it is alive", func() bool { return m.runtime.did("exec main [alive]") })
+	m.until("it is asked whether it is alive", func() bool { return m.runtime.Did("exec main [alive]") })
 }
 
 func TestANewAgentTakesOverWhatRuns(t *testing.T) {
@@ -453,11 +456,11 @@ func TestANewAgentTakesOverWhatRuns(t *testing.T) {
 	m.create(pod("a", ctr("main")))
 	m.untilPod("a", "is ready", ready)
 	m.stop()
-	before := m.runtime.order()
+	before := m.runtime.Calls()
 	m.start()
 	m.create(pod("b", ctr("other")))
 	m.untilPod("b", "is ready", ready)
-	for _, call := range m.runtime.order()[len(before):] {
+	for _, call := range m.runtime.Calls()[len(before):] {
 		if strings.HasSuffix(call, " a") || strings.HasSuffix(call, " main") {
 			t.Errorf("the new agent did %q", call)
 		}
@@ -474,8 +477,8 @@ func TestWhatNoOneKnowsIsRemovedAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.start()
-	if !m.runtime.did("remove sandbox a") {
-		t.Errorf("calls %v", m.runtime.order())
+	if !m.runtime.Did("remove sandbox a") {
+		t.Errorf("calls %v", m.runtime.Calls())
 	}
 }
 
@@ -494,11 +497,11 @@ func TestAPodThatIsActiveForTooLongFails(t *testing.T) {
 
 func TestAFailedPostStartHookEndsTheContainer(t *testing.T) {
 	m := newMachine(t)
-	m.runtime.execute = func(string, []string) (int, error) { return 1, nil }
+	m.runtime.Execute = func(string, []string) (int, error) { return 1, nil }
 	c := ctr("main")
 	c.Lifecycle = &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"hello"}}}}
 	m.create(pod("a", c))
-	m.until("it is ended", func() bool { return m.runtime.did("stop main") })
+	m.until("it is ended", func() bool { return m.runtime.Did("stop main") })
 	m.untilPod("a", "waits", waitingFor("CrashLoopBackOff"))
 }
 
@@ -519,7 +522,7 @@ func TestStaticPodsRunAndAreShown(t *testing.T) {
 	if err := os.Remove(manifest); err != nil {
 		t.Fatal(err)
 	}
-	m.until("it is gone", func() bool { return m.get("web-n1") == nil && m.runtime.did("remove sandbox web-n1") })
+	m.until("it is gone", func() bool { return m.get("web-n1") == nil && m.runtime.Did("remove sandbox web-n1") })
 }
 
 func TestFilesChangeAllAtOnce(t *testing.T) {
@@ -562,16 +565,36 @@ func TestVariablesAreExpanded(t *testing.T) {
 	}
 }
 
+// container is one that runs and that the agent knows nothing of.
+func (m *machine) container() string {
+	m.t.Helper()
+	ctx := m.t.Context()
+	sandbox, err := m.runtime.RunPodSandbox(ctx, &cri.PodSandboxConfig{Metadata: &cri.PodSandboxMetadata{Name: "p"}}, "")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	config := &cri.ContainerConfig{Metadata: &cri.ContainerMetadata{Name: "c"}, Image: &cri.ImageSpec{Image: "img"}}
+	id, err := m.runtime.CreateContainer(ctx, sandbox, config, nil)
+	if err == nil {
+		err = m.runtime.StartContainer(ctx, id)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return id
+}
+
 func TestLogsAreRotatedAndOldOnesRemoved(t *testing.T) {
 	m := newMachine(t)
 	m.stop()
 	n := &Node{config: Config{Runtime: m.runtime}}
+	id := m.container()
 	log := filepath.Join(t.TempDir(), "0.log")
 	for i := range 8 {
 		if err := os.WriteFile(log, []byte(strconv.Itoa(i)), 0o640); err != nil {
 			t.Fatal(err)
 		}
-		if err := n.rotate(context.Background(), "id", log); err != nil {
+		if err := n.rotate(context.Background(), id, log); err != nil {
 			t.Fatal(err)
 		}
 	}
