@@ -26,6 +26,7 @@ import (
 	basecompatibility "k8s.io/component-base/compatibility"
 
 	"dhow/apiserver/componentstatus"
+	"dhow/apiserver/connections"
 	"dhow/apiserver/encryption"
 	"dhow/apiserver/groups"
 	"dhow/apiserver/openapi"
@@ -163,7 +164,7 @@ func (s *Server) secureServing(c *genericapiserver.Config) error {
 		return err
 	}
 	c.SecureServing = &genericapiserver.SecureServingInfo{
-		Listener: s.config.Listener, Cert: serving, ClientCA: s.authn.ClientCA(), MinTLSVersion: tls.VersionTLS12,
+		Listener: connections.Limit(s.config.Listener, connections.Most(), s.config.Log), Cert: serving, ClientCA: s.authn.ClientCA(), MinTLSVersion: tls.VersionTLS12,
 		HTTP2MaxStreamsPerConnection: s.config.Limits.MaxStreams,
 	}
 	return nil

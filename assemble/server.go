@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
@@ -16,7 +15,6 @@ import (
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/klog/v2"
 
 	"dhow/apiserver"
 	"dhow/identity"
@@ -48,22 +46,6 @@ func RunServer(ctx context.Context, c ServerConfig) error {
 		return err
 	}
 	return s.run(ctx, begin)
-}
-
-// quietLibraries lets the libraries' own log through from errors on, until the server ends: then requests under way are
-// cut off, which the libraries take for errors.
-func quietLibraries(ctx context.Context, log *slog.Logger) {
-	klog.SetSlogLogger(slog.New(quiet{log.Handler(), ctx}))
-}
-
-// quiet is a handler that passes over what is no error, and all once its context has ended.
-type quiet struct {
-	slog.Handler
-	until context.Context
-}
-
-func (h quiet) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= slog.LevelError && h.until.Err() == nil
 }
 
 // server is everything that one machine runs.

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ import (
 type Config struct {
 	// Dir holds etcd's data (/var/lib/dhow/etcd), mode 0700.
 	Dir string
+	// CompactEvery is how often old revisions are dropped, five minutes if zero: watchers and pages of lists that are
+	// older must begin again.
+	CompactEvery time.Duration
 	// Log, slog.Default() if nil.
 	Log *slog.Logger
 }
@@ -60,7 +64,7 @@ type compactor interface {
 	Stop()
 }
 
-// How often old revisions are dropped: watchers that were away longer must list again.
+// compactEvery is the zero CompactEvery.
 const compactEvery = 5 * time.Minute
 
 // New opens the data in Dir, or makes it, and starts the member on it. Wait for Ready before registries are made:
@@ -92,7 +96,7 @@ func New(c Config) (*Store, error) {
 	s := &Store{
 		log: c.Log, lock: lock, fatal: fatal, server: server,
 		client:    &kubernetes.Client{Client: client},
-		compactor: etcd3.NewCompactor(client, compactEvery, clock.RealClock{}, nil),
+		compactor: etcd3.NewCompactor(client, cmp.Or(c.CompactEvery, compactEvery), clock.RealClock{}, nil),
 		refused:   turnedDown,
 		shared:    map[reflect.Type]*shared{},
 		prefixes:  map[string]value.Transformer{},
