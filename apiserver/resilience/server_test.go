@@ -132,6 +132,8 @@ func httpClient(t testing.TB, config *restclient.Config, protocols ...string) *h
 
 const mapsPath = "/api/v1/namespaces/default/configmaps"
 
+var createOptions = metav1.CreateOptions{}
+
 // reply is what a request was answered.
 type reply struct {
 	code   int

@@ -20,6 +20,7 @@ import (
 )
 
 func TestAPageOfAListThatIsForgottenExpiresWithATokenThatGoesOn(t *testing.T) {
+	t.Parallel() // it waits for a while
 	db := opened(t, store.Config{Dir: filepath.Join(t.TempDir(), "etcd"), CompactEvery: 200 * time.Millisecond})
 	c := apiservertest.Start(t, bare(), func(config *apiserver.Config) { config.Store = db })
 	create(t, c, "a", "b", "c", "d")
@@ -132,6 +133,7 @@ func TestVersionsOfListsAreMatchedAsAsked(t *testing.T) {
 }
 
 func TestAVersionThatIsStillToComeIsWaitedForAndThenAskedForAgain(t *testing.T) {
+	t.Parallel() // it waits for a while
 	c := apiservertest.Start(t, bare(), nil)
 	client := httpClient(t, c.Config)
 	begin := time.Now()
