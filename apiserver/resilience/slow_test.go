@@ -53,6 +53,7 @@ func TestBodiesThatTrickleHoldUpNobody(t *testing.T) {
 }
 
 func TestAWatcherThatNeverReadsIsEndedAndOthersKeepUp(t *testing.T) {
+	t.Parallel() // its end is waited for
 	const updates, size = 250, 64 << 10
 	c := apiservertest.Start(t, bare(), nil)
 	stuck := raw(t, c)
