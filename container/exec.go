@@ -23,6 +23,9 @@ func (e *Engine) Exec(ctx context.Context, id string, opts ExecOptions) (int, er
 	if len(opts.Command) == 0 {
 		return 0, errors.New("exec: no command")
 	}
+	if c.paused() { // it would stand still, too
+		return 0, fmt.Errorf("container %s is paused, unpause the container before exec", id)
+	}
 	var spec shim.Container
 	if err := readJSON(c.dir+"/"+specFile, &spec); err != nil {
 		return 0, err

@@ -149,8 +149,9 @@ func (e *Engine) refresh(c *container) {
 		e.log.Error("records of a container cannot be read", "container", c.ID, "err", err)
 	}
 	c.mu.Lock()
-	started, ended := c.started != 0, c.exit != nil
+	started, ended, start := c.started != 0, c.exit != nil, c.start
 	c.mu.Unlock()
+	e.tellRestart(c, start)
 	if started && c.told == cri.ContainerState_CONTAINER_CREATED {
 		c.told = cri.ContainerState_CONTAINER_RUNNING
 		e.emit(cri.ContainerEventType_CONTAINER_STARTED_EVENT, c.ID, c.sandbox)
@@ -158,6 +159,18 @@ func (e *Engine) refresh(c *container) {
 	if ended {
 		c.told = cri.ContainerState_CONTAINER_EXITED
 		e.emit(cri.ContainerEventType_CONTAINER_STOPPED_EVENT, c.ID, c.sandbox)
+	}
+}
+
+// tellRestart tells of an end that the container's restart policy followed, and of the next start. The caller holds news.
+func (e *Engine) tellRestart(c *container, start shim.Start) {
+	if start.Last != nil && start.Last.At > c.toldEnd && c.told == cri.ContainerState_CONTAINER_RUNNING {
+		c.toldEnd, c.waits = start.Last.At, true
+		e.emit(cri.ContainerEventType_CONTAINER_STOPPED_EVENT, c.ID, c.sandbox)
+	}
+	if c.waits && start.Pid != 0 {
+		c.waits = false
+		e.emit(cri.ContainerEventType_CONTAINER_STARTED_EVENT, c.ID, c.sandbox)
 	}
 }
 

@@ -73,6 +73,9 @@ type container struct {
 
 	news sync.Mutex         // of telling of its state
 	told cri.ContainerState // what listeners have been told last
+	// Of restarts: the last end that they have been told of, and whether the next start is to be told.
+	toldEnd int64
+	waits   bool
 }
 
 func newID() string {
@@ -163,6 +166,9 @@ func loadContainer(dir string, s *sandbox) (*container, error) {
 		return nil, err
 	}
 	c.told = c.state()
+	if c.start.Last != nil {
+		c.toldEnd = c.start.Last.At
+	}
 	return c, nil
 }
 

@@ -18,7 +18,7 @@ func usage(group string) (*cgroups.Stats, error) {
 }
 
 func cpu(s *cgroups.Stats, now int64) *cri.CpuUsage {
-	return &cri.CpuUsage{Timestamp: now, UsageCoreNanoSeconds: &cri.UInt64Value{Value: s.CpuStats.CpuUsage.TotalUsage}}
+	return &cri.CpuUsage{Timestamp: now, UsageCoreNanoSeconds: &cri.UInt64Value{Value: s.CpuStats.CpuUsage.TotalUsage}, Psi: pressure(s.CpuStats.PSI)}
 }
 
 // memory counts as working set what is used and not easily given back: inactive file pages are.
@@ -33,7 +33,7 @@ func memory(s *cgroups.Stats, now int64) *cri.MemoryUsage {
 		Timestamp: now, WorkingSetBytes: &cri.UInt64Value{Value: working}, UsageBytes: &cri.UInt64Value{Value: used},
 		RssBytes:        &cri.UInt64Value{Value: max(s.MemoryStats.Stats["total_rss"], s.MemoryStats.Stats["anon"])},
 		PageFaults:      &cri.UInt64Value{Value: s.MemoryStats.Stats["pgfault"]},
-		MajorPageFaults: &cri.UInt64Value{Value: s.MemoryStats.Stats["pgmajfault"]},
+		MajorPageFaults: &cri.UInt64Value{Value: s.MemoryStats.Stats["pgmajfault"]}, Psi: pressure(s.MemoryStats.PSI),
 	}
 	if limit := s.MemoryStats.Usage.Limit; limit > 0 && limit < 1<<62 {
 		m.AvailableBytes = &cri.UInt64Value{Value: limit - min(working, limit)}
@@ -49,7 +49,8 @@ func (c *container) stats() (*cri.ContainerStats, error) {
 	now := time.Now().UnixNano()
 	return &cri.ContainerStats{
 		Attributes: &cri.ContainerAttributes{Id: c.ID, Metadata: c.config.GetMetadata(), Labels: c.config.Labels, Annotations: c.config.Annotations},
-		Cpu:        cpu(s, now), Memory: memory(s, now),
+		Cpu:        cpu(s, now), Memory: memory(s, now), Swap: &cri.SwapUsage{Timestamp: now, SwapUsageBytes: &cri.UInt64Value{Value: swapped(s)}},
+		Io: &cri.IoUsage{Timestamp: now, Psi: pressure(s.BlkioStats.PSI)},
 	}, nil
 }
 
@@ -98,7 +99,7 @@ func (e *Engine) PodSandboxStats(ctx context.Context, id string) (*cri.PodSandbo
 	return &cri.PodSandboxStats{
 		Attributes: &cri.PodSandboxAttributes{Id: id, Metadata: s.config.GetMetadata(), Labels: s.config.Labels, Annotations: s.config.Annotations},
 		Linux: &cri.LinuxPodSandboxStats{
-			Cpu: cpu(used, now), Memory: memory(used, now), Containers: containers,
+			Cpu: cpu(used, now), Memory: memory(used, now), Containers: containers, Network: s.podNetwork(now), Io: &cri.IoUsage{Timestamp: now, Psi: pressure(used.BlkioStats.PSI)},
 			Process: &cri.ProcessUsage{Timestamp: now, ProcessCount: &cri.UInt64Value{Value: used.PidsStats.Current}},
 		},
 	}, nil

@@ -71,23 +71,31 @@ func failure(why error) Exit {
 	return exit
 }
 
-// killRest ends what a container without a pid namespace of its own left behind.
+// killRest ends what a container without a pid namespace of its own left behind. It does not use cgroup.kill: some
+// kernels (6.18) also kill whatever is cloned into the group later.
 func killRest(cgroups []string) {
-	for _, dir := range cgroups {
-		if os.WriteFile(dir+"/cgroup.kill", []byte("1"), 0o644) == nil {
+	for range 100 { // it may fork meanwhile
+		left := 0
+		for _, dir := range cgroups {
+			left += killMembers(dir)
+		}
+		if left == 0 {
 			return
 		}
 	}
-	for _, dir := range cgroups {
-		data, err := os.ReadFile(dir + "/cgroup.procs")
-		if err != nil {
-			continue
-		}
-		for _, field := range strings.Fields(string(data)) {
-			if pid, err := strconv.Atoi(field); err == nil && pid > 0 && pid != os.Getpid() {
-				_ = unix.Kill(pid, unix.SIGKILL)
-			}
-		}
-		return
+}
+
+// killMembers kills the processes of one group but this one, and counts them.
+func killMembers(dir string) int {
+	data, err := os.ReadFile(dir + "/cgroup.procs")
+	if err != nil {
+		return 0
 	}
+	n := 0
+	for _, field := range strings.Fields(string(data)) {
+		if pid, err := strconv.Atoi(field); err == nil && pid > 0 && pid != os.Getpid() && unix.Kill(pid, unix.SIGKILL) == nil {
+			n++
+		}
+	}
+	return n
 }

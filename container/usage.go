@@ -1,0 +1,160 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/cgroups"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// Usage is what a container has used, in more detail than CRI's statistics.
+type Usage struct {
+	At time.Time
+	// CPU time since its start, of it in kernel and user mode, and how long it was held back by its quota.
+	CPU, Kernel, User, Throttled time.Duration
+	ThrottledPeriods             uint64
+	// Memory in bytes: used, of it what cannot be given back easily, the most so far, and the limit (0: none).
+	Memory, WorkingSet, MaxMemory, MemoryLimit uint64
+	Swap                                       uint64
+	// Block devices, in bytes and operations.
+	ReadBytes, WriteBytes, Reads, Writes uint64
+	// Pids are processes and threads; limit 0: none.
+	Pids, PidsLimit uint64
+	// Pressure, where the kernel tells it (cgroup v2): share of the last ten seconds that some were stalled, in percent.
+	CPUPressure, MemoryPressure, IOPressure *cgroups.PSIStats
+	// Networks are the counters of the network namespace's links by name; nil in the machine's namespace.
+	Networks map[string]LinkUsage
+}
+
+// LinkUsage are a link's counters.
+type LinkUsage struct {
+	RxBytes, RxPackets, RxErrors, RxDropped uint64
+	TxBytes, TxPackets, TxErrors, TxDropped uint64
+}
+
+// Usage of a running container.
+func (e *Engine) Usage(ctx context.Context, id string) (*Usage, error) {
+	c, err := e.running(id)
+	if err != nil {
+		return nil, err
+	}
+	s, err := usage(c.Cgroup)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	m := memory(s, now.UnixNano())
+	u := &Usage{
+		At: now, CPU: time.Duration(s.CpuStats.CpuUsage.TotalUsage),
+		Kernel: time.Duration(s.CpuStats.CpuUsage.UsageInKernelmode), User: time.Duration(s.CpuStats.CpuUsage.UsageInUsermode),
+		Throttled: time.Duration(s.CpuStats.ThrottlingData.ThrottledTime), ThrottledPeriods: s.CpuStats.ThrottlingData.ThrottledPeriods,
+		Memory: m.UsageBytes.Value, WorkingSet: m.WorkingSetBytes.Value, MaxMemory: s.MemoryStats.Usage.MaxUsage, Swap: swapped(s),
+		Pids: s.PidsStats.Current, PidsLimit: s.PidsStats.Limit,
+		CPUPressure: s.CpuStats.PSI, MemoryPressure: s.MemoryStats.PSI, IOPressure: s.BlkioStats.PSI,
+	}
+	if limit := s.MemoryStats.Usage.Limit; limit < 1<<62 {
+		u.MemoryLimit = limit
+	}
+	u.ReadBytes, u.WriteBytes = total(s.BlkioStats.IoServiceBytesRecursive)
+	u.Reads, u.Writes = total(s.BlkioStats.IoServicedRecursive)
+	if n := c.Extra.Network; n == NamespaceHost || n == "" && !c.sandbox.ownNetwork() {
+		return u, nil
+	}
+	pid, err := e.Pid(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	u.Networks, err = links(pid)
+	return u, err
+}
+
+func swapped(s *cgroups.Stats) uint64 {
+	if n := s.MemoryStats.SwapOnlyUsage.Usage; n > 0 {
+		return n
+	}
+	return s.MemoryStats.SwapUsage.Usage - min(s.MemoryStats.Usage.Usage, s.MemoryStats.SwapUsage.Usage)
+}
+
+func total(entries []cgroups.BlkioStatEntry) (read, write uint64) {
+	for _, e := range entries {
+		switch strings.ToLower(e.Op) {
+		case "read":
+			read += e.Value
+		case "write":
+			write += e.Value
+		}
+	}
+	return read, write
+}
+
+// links reads /proc/PID/net/dev, which has sixteen counters a link (proc_pid_net(5)).
+func links(pid int) (map[string]LinkUsage, error) {
+	path := fmt.Sprintf("/proc/%d/net/dev", pid)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]LinkUsage{}
+	for line := range strings.Lines(string(data)) {
+		name, counters, ok := strings.Cut(line, ":")
+		fields := strings.Fields(counters)
+		if !ok || len(fields) < 16 {
+			continue
+		}
+		n := make([]uint64, len(fields))
+		for i, f := range fields {
+			if n[i], err = strconv.ParseUint(f, 10, 64); err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+		}
+		all[strings.TrimSpace(name)] = LinkUsage{
+			RxBytes: n[0], RxPackets: n[1], RxErrors: n[2], RxDropped: n[3], TxBytes: n[8], TxPackets: n[9], TxErrors: n[10], TxDropped: n[11],
+		}
+	}
+	return all, nil
+}
+
+// pressure is the kernel's as CRI tells it; nil where the kernel does not.
+func pressure(p *cgroups.PSIStats) *cri.PsiStats {
+	if p == nil {
+		return nil
+	}
+	data := func(d cgroups.PSIData) *cri.PsiData {
+		return &cri.PsiData{Total: d.Total, Avg10: d.Avg10, Avg60: d.Avg60, Avg300: d.Avg300}
+	}
+	return &cri.PsiStats{Some: data(p.Some), Full: data(p.Full)}
+}
+
+// podNetwork are the counters of the pod's links as CRI tells them; nil in the machine's namespace.
+func (s *sandbox) podNetwork(now int64) *cri.NetworkUsage {
+	if !s.ownNetwork() {
+		return nil
+	}
+	all, err := links(s.ShimPID)
+	if err != nil {
+		return nil // it has just ended
+	}
+	n := &cri.NetworkUsage{Timestamp: now}
+	for name, l := range all {
+		if name == "lo" {
+			continue
+		}
+		link := &cri.NetworkInterfaceUsage{
+			Name: name, RxBytes: &cri.UInt64Value{Value: l.RxBytes}, RxErrors: &cri.UInt64Value{Value: l.RxErrors},
+			TxBytes: &cri.UInt64Value{Value: l.TxBytes}, TxErrors: &cri.UInt64Value{Value: l.TxErrors},
+		}
+		n.Interfaces = append(n.Interfaces, link)
+		if name == "eth0" {
+			n.DefaultInterface = link
+		}
+	}
+	if n.DefaultInterface == nil && len(n.Interfaces) > 0 {
+		n.DefaultInterface = n.Interfaces[0]
+	}
+	return n
+}
