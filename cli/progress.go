@@ -5,32 +5,46 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/term"
 
+	"dhow/cli/output"
 	"dhow/image"
 )
 
-// progress shows a pull on standard error: a line for each layer that is drawn anew on a terminal, plain lines
+// words are how docker calls the states of a layer.
+type words map[string]string
+
+var (
+	pullWords = words{
+		"waiting": "Pulling fs layer", "downloading": "Downloading", "extracting": "Extracting", "done": "Pull complete",
+		"exists": "Already exists",
+	}
+	pushWords = words{
+		"preparing": "Preparing", "uploading": "Pushing", "pushed": "Pushed", "mounted": "Mounted", "exists": "Layer already exists",
+	}
+	loadWords = words{"extracting": "Loading layer", "done": "Loaded", "exists": "Layer already exists"}
+)
+
+// progress shows a pull, push or load: a line for each layer that is drawn anew on a terminal, a line for each change
 // elsewhere.
 type progress struct {
 	env      *environment
 	quiet    bool
+	words    words
 	terminal bool
 
 	mu     sync.Mutex
 	layers []string // in order of appearance
 	state  map[string]image.Progress
-	told   map[string]time.Time
 	drawn  int
 }
 
-func newProgress(env *environment, quiet bool) *progress {
-	f, isFile := env.Stderr.(*os.File)
+func newProgress(env *environment, quiet bool, w words) *progress {
+	f, isFile := env.Stdout.(*os.File)
 	return &progress{
-		env: env, quiet: quiet, terminal: isFile && term.IsTerminal(int(f.Fd())),
-		state: map[string]image.Progress{}, told: map[string]time.Time{},
+		env: env, quiet: quiet, words: w, terminal: isFile && term.IsTerminal(int(f.Fd())),
+		state: map[string]image.Progress{},
 	}
 }
 
@@ -45,14 +59,18 @@ func (p *progress) update(now image.Progress) {
 		p.layers = append(p.layers, now.Digest)
 	}
 	p.state[now.Digest] = now
-	if p.terminal {
+	switch {
+	case p.terminal:
 		p.draw()
-		return
+	case moving(now):
+	case !known || before.Status != now.Status:
+		fmt.Fprintln(p.env.Stdout, p.describe(now))
 	}
-	if !known || before.Status != now.Status || time.Since(p.told[now.Digest]) > progressEvery {
-		p.told[now.Digest] = time.Now()
-		fmt.Fprintln(p.env.Stderr, describeLayer(now))
-	}
+}
+
+// moving states change too often for plain lines.
+func moving(l image.Progress) bool {
+	return l.Status == "downloading" || l.Status == "uploading" || l.Status == "extracting"
 }
 
 // draw moves up over what was drawn before. The caller holds mu.
@@ -62,10 +80,10 @@ func (p *progress) draw() {
 		fmt.Fprintf(&b, "\x1b[%dA", p.drawn)
 	}
 	for _, digest := range p.layers {
-		fmt.Fprintf(&b, "\r\x1b[K%s\n", describeLayer(p.state[digest]))
+		fmt.Fprintf(&b, "\r\x1b[K%s\n", p.describe(p.state[digest]))
 	}
 	p.drawn = len(p.layers)
-	fmt.Fprint(p.env.Stderr, b.String())
+	fmt.Fprint(p.env.Stdout, b.String())
 }
 
 // end leaves the last picture.
@@ -75,10 +93,22 @@ func (p *progress) end() {
 	p.drawn = 0
 }
 
-func describeLayer(l image.Progress) string {
+// barWidth is docker's.
+const barWidth = 50
+
+func (p *progress) describe(l image.Progress) string {
 	name := short(strings.TrimPrefix(l.Digest, "sha256:"))
-	if l.Status != "downloading" || l.Total <= 0 {
-		return name + ": " + l.Status
+	text := p.words[l.Status]
+	if text == "" {
+		text = l.Status
 	}
-	return fmt.Sprintf("%s: %s %s/%s", name, l.Status, bytesText(uint64(l.Done)), bytesText(uint64(l.Total)))
+	if !moving(l) || l.Total <= 0 {
+		return name + ": " + text
+	}
+	full := int(min(l.Done, l.Total) * barWidth / l.Total)
+	bar := strings.Repeat("=", full)
+	if full < barWidth {
+		bar += ">" + strings.Repeat(" ", barWidth-full-1)
+	}
+	return fmt.Sprintf("%s: %s [%s] %s/%s", name, text, bar, output.Size(uint64(l.Done)), output.Size(uint64(l.Total)))
 }

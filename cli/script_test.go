@@ -1,19 +1,74 @@
 package cli
 
 import (
+	"fmt"
+	"net"
+	"net/http"
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"dhow/internal/imagebuild"
 )
+
+// serveRegistry runs a registry on loopback until it is killed, and writes its address to a file.
+func serveRegistry(file string) int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err == nil {
+		err = os.WriteFile(file+".new", []byte(l.Addr().String()), 0o600)
+	}
+	if err == nil {
+		err = os.Rename(file+".new", file)
+	}
+	if err == nil {
+		err = http.Serve(l, withPassword(imagebuild.Registry()))
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// withPassword lets only alice write to what begins with private, and read it.
+func withPassword(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, given := r.BasicAuth()
+		known := user == "alice" && password == "open sesame"
+		if given && !known || strings.HasPrefix(r.URL.Path, "/v2/private/") && !known || r.URL.Path == "/v2/" && !known {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			http.Error(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`, http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// registryAddress waits for the registry's file and puts the address into $REGISTRY.
+func registryAddress(ts *testscript.TestScript, neg bool, args []string) {
+	deadline, tick := time.After(10*time.Second), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for {
+		if data, err := os.ReadFile(ts.MkAbs(args[0])); err == nil {
+			ts.Setenv("REGISTRY", string(data))
+			return
+		}
+		select {
+		case <-deadline:
+			ts.Fatalf("the registry did not start")
+		case <-tick.C:
+		}
+	}
+}
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"dhow": func() { os.Exit(Main(os.Args)) },
+		"dhow":     func() { os.Exit(Main(os.Args)) },
+		"registry": func() { os.Exit(serveRegistry(os.Args[1])) },
 	})
 }
 
 // TestScripts runs testdata/*.txtar: what a user types and what comes back.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata"})
+	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: map[string]func(*testscript.TestScript, bool, []string){"registry-address": registryAddress}})
 }

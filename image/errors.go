@@ -13,6 +13,8 @@ var (
 	ErrUnauthorized = registry.ErrUnauthorized
 	ErrInvalidName  = names.ErrInvalid
 	ErrInUse        = errors.New("image is in use")
+	// ErrNotHere is a name that is to be pushed and that no image has.
+	ErrNotHere = errors.New("no image here has that name")
 	// ErrConflict is a removal that docker's users must force.
 	ErrConflict = errors.New("conflict")
 	// ErrAmbiguous is the beginning of several ids.

@@ -49,7 +49,7 @@ func (s *Store) Push(ctx context.Context, ref string, o PushOptions) (Pushed, er
 	full := names.Spell(target)
 	t, err := read[tag](s.path("tags", hashName(full)+".json"))
 	if err != nil {
-		return Pushed{}, fmt.Errorf("push %s: %w: no image here has that name", ref, ErrNotFound)
+		return Pushed{}, fmt.Errorf("push %s: %w", ref, ErrNotHere)
 	}
 	r, err := s.byID(t.Image)
 	if err != nil {
