@@ -26,7 +26,7 @@ func (s *server) openRoot(c *Container) (_ []*os.File, err error) {
 	if c.UserNS {
 		user = int(s.userNS.Fd())
 	}
-	root, err := openRootMount(c.Root, user)
+	root, err := openRootMount(c, user)
 	if err != nil {
 		return nil, err
 	}
@@ -46,12 +46,13 @@ func (s *server) openRoot(c *Container) (_ []*os.File, err error) {
 
 const cloneTree = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
 
-func openRootMount(r Root, user int) (int, error) {
+func openRootMount(c *Container, user int) (int, error) {
+	r := c.Root
 	switch {
 	case r.Plain != "":
 		return openPlain(r.Plain, user)
 	case user >= 0:
-		return mappedOverlay(r, user)
+		return mappedOverlay(c, user)
 	default:
 		return overlay(r)
 	}
@@ -102,15 +103,40 @@ func overlay(r Root) (int, error) {
 // mappedOverlay makes the overlay of layers with the user namespace's ids on them, the writable one included: on disk
 // all files have the ids that the container sees. Overlayfs takes layers by their paths, so they are mounted for a
 // moment, in a mount namespace that ends with its thread.
-func mappedOverlay(r Root, user int) (root int, err error) {
+func mappedOverlay(c *Container, user int) (root int, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		root, err = mappedOverlayHere(r, user)
+		if err = actAs(c.HostUID, c.HostGID); err == nil {
+			root, err = mappedOverlayHere(c.Root, user)
+		}
 	}()
 	<-done
 	return root, err
+}
+
+// actAs lets this thread make files as a user, with all its rights: overlayfs makes those of its own as whoever mounted
+// it, and on mounts with mapped ids there is no user but the mapped ones.
+func actAs(uid, gid uint32) error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETFSGID, uintptr(gid), 0, 0); errno != 0 {
+		return fmt.Errorf("act as group %d: %w", gid, errno)
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETFSUID, uintptr(uid), 0, 0); errno != 0 {
+		return fmt.Errorf("act as user %d: %w", uid, errno)
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return fmt.Errorf("get capabilities: %w", err)
+	}
+	for i := range data {
+		data[i].Effective = data[i].Permitted
+	}
+	if err := unix.Capset(&header, &data[0]); err != nil {
+		return fmt.Errorf("set capabilities: %w", err)
+	}
+	return nil
 }
 
 func mappedOverlayHere(r Root, user int) (int, error) {
