@@ -58,7 +58,10 @@ func (s *Server) build() error {
 	config.SkipOpenAPIInstallation = true
 	config.EnableDiscovery = false // ours knows the order of groups
 	config.BuildHandlerChainFunc = s.handlerChain
-	config.AddHealthChecks(append(s.config.Encryption.HealthChecks(), healthz.NamedCheck("etcd", s.storeWorks))...)
+	config.AddHealthChecks(healthz.NamedCheck("etcd", s.storeWorks))
+	// A plug-in that fails is no reason to restart this server: /livez does not ask it.
+	config.HealthzChecks = append(config.HealthzChecks, s.config.Encryption.HealthChecks()...)
+	config.AddReadyzChecks(s.config.Encryption.HealthChecks()...)
 	server, err := config.Complete(s.informers).New("dhow", genericapiserver.NewEmptyDelegateWithCustomHandler(s.custom))
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package apiserver_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -15,12 +14,36 @@ import (
 	"dhow/apiserver/apiservertest"
 )
 
-// plugin is a KMS v2 plug-in whose cipher is a joke.
+// plugin is a KMS v2 plug-in whose cipher is a joke. A broken one does not answer.
 type plugin struct{ broken atomic.Bool }
 
-func (p *plugin) Status(context.Context) (*kms.StatusResponse, error) {
+// serve is its socket in dir, whose path must be short.
+func (p *plugin) serve(t *testing.T, dir string) string {
+	t.Helper()
+	socket := filepath.Join(dir, "s")
+	server := kms.NewGRPCService(socket, time.Second, p)
+	go func() { _ = server.ListenAndServe() }()
+	t.Cleanup(server.Shutdown)
+	apiservertest.Eventually(t, func() bool { _, err := os.Stat(socket); return err == nil })
+	return socket
+}
+
+// pluginConfig has secrets and config maps encrypted by the plug-in at socket.
+func pluginConfig(socket string) string {
+	return `apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+- resources: [secrets, configmaps]
+  providers:
+  - kms: {apiVersion: v2, name: joke, endpoint: "unix://` + socket + `", timeout: 3s}
+  - identity: {}
+`
+}
+
+func (p *plugin) Status(ctx context.Context) (*kms.StatusResponse, error) {
 	if p.broken.Load() {
-		return nil, errors.New("the vault is locked")
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	return &kms.StatusResponse{Version: "v2", Healthz: "ok", KeyID: "key-1"}, nil
 }
@@ -47,19 +70,7 @@ func TestAPluginOfTheUsersEncryptsWhatTheOwnKeyDid(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
-	server := kms.NewGRPCService(socket, time.Second, &plugin{})
-	go func() { _ = server.ListenAndServe() }()
-	t.Cleanup(server.Shutdown)
-	apiservertest.Eventually(t, func() bool { _, err := os.Stat(socket); return err == nil })
-	file := written(t, "encryption.yaml", `apiVersion: apiserver.config.k8s.io/v1
-kind: EncryptionConfiguration
-resources:
-- resources: [secrets, configmaps]
-  providers:
-  - kms: {apiVersion: v2, name: joke, endpoint: "unix://`+socket+`", timeout: 3s}
-  - identity: {}
-`)
+	file := written(t, "encryption.yaml", pluginConfig((&plugin{}).serve(t, dir)))
 	onDisk(t, dir, "", func(t *testing.T, c *apiservertest.Cluster) { createSecrets(t, c, 0, 5) })
 	onDisk(t, dir, file, func(t *testing.T, c *apiservertest.Cluster) {
 		checkSecrets(t, c, 5)
