@@ -45,6 +45,9 @@ conformance: build ## upstream's end-to-end suite as judge; FOCUS= SKIP= PROCS=
 conformance-api: export SUITE = api
 conformance-api: conformance ## the part of it that judges the API server and runs no pods, as CI does
 
+critest: build ## cri-tools' suite as judge of our CRI; FOCUS= SKIP=
+	cd test/critest && go vet ./... && go test . && go run . --dhow $(CURDIR)/bin/dhow
+
 gen: ## what is generated from the API types
 	go generate ./...
 	go test ./assemble -run Graph -update

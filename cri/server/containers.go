@@ -24,6 +24,9 @@ func (s *runtimeService) CreateContainer(ctx context.Context, r *cri.CreateConta
 	case r.Config.GetImage().GetImage() == "":
 		return nil, missing("config.image.image")
 	}
+	if err := completeContainer(r.Config, r.SandboxConfig); err != nil {
+		return nil, err
+	}
 	id, err := s.Runtime.CreateContainer(ctx, r.PodSandboxId, r.Config, r.SandboxConfig)
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 func ownHandlers() []*cri.RuntimeHandler {
 	var all []*cri.RuntimeHandler
 	for _, name := range []string{"", "dhow"} {
-		all = append(all, &cri.RuntimeHandler{Name: name, Features: &cri.RuntimeHandlerFeatures{RecursiveReadOnlyMounts: true}})
+		all = append(all, &cri.RuntimeHandler{Name: name, Features: &cri.RuntimeHandlerFeatures{RecursiveReadOnlyMounts: true, UserNamespaces: true}})
 	}
 	return all
 }

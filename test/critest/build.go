@@ -18,6 +18,7 @@ func buildBinaries(ctx context.Context, dir string) error {
 		"critest":    {"test", "-c", "-p=2", "sigs.k8s.io/cri-tools/cmd/critest"},
 		"webserver":  {"build", "critest/webserver"},
 		"nonewprivs": {"build", "critest/nonewprivs"},
+		"tools":      {"build", "critest/tools"},
 	} {
 		path := filepath.Join(dir, name)
 		if _, err := os.Stat(path); err == nil {

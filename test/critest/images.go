@@ -29,7 +29,8 @@ type testImage struct {
 	config v1.Config
 }
 
-// file of an image: a folder where it has neither text nor source nor link.
+// file of an image: a folder where it has neither text nor source nor link. Links are hard, since a test hides one
+// name of busybox's.
 type file struct {
 	path, text, source, link string
 	mode                     int64
@@ -43,7 +44,7 @@ const (
 // testImages stand in for the suite's own, as far as its tests look: busybox is Debian's, web servers are one Go program.
 // The one that is asked for by its digest cannot be had.
 func testImages(bin string) ([]testImage, error) {
-	box, err := busybox()
+	box, err := busybox(bin)
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +82,8 @@ const (
 	group  = "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n"
 )
 
-// busybox is Debian's static one under all its names. The accounts come last.
-func busybox() ([]file, error) {
+// busybox is Debian's static one under all its names, with our own program under two that it lacks. The accounts come last.
+func busybox(bin string) ([]file, error) {
 	program, err := exec.LookPath("busybox")
 	if err != nil {
 		return nil, fmt.Errorf("%w: apt-get install busybox-static", err)
@@ -94,9 +95,11 @@ func busybox() ([]file, error) {
 	all := []file{{path: "tmp", mode: 0o1777}, {path: "root"}, {path: "var/www"}, {path: "bin/busybox", source: program, mode: 0o755}}
 	for name := range strings.FieldsSeq(string(applets)) {
 		if name != "busybox" {
-			all = append(all, file{path: "bin/" + name, link: "busybox"})
+			all = append(all, file{path: "bin/" + name, link: "bin/busybox"})
 		}
 	}
+	more := filepath.Join(bin, "tools")
+	all = append(all, file{path: "usr/bin/pgrep", source: more, mode: 0o755}, file{path: "usr/bin/ipcs", link: "usr/bin/pgrep"})
 	return append(all, file{path: "etc/passwd", text: passwd}, file{path: "etc/group", text: group}), nil
 }
 
@@ -167,7 +170,7 @@ func (f file) write(tw *tar.Writer) error {
 	data := []byte(f.text)
 	switch {
 	case f.link != "":
-		h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, f.link, 0o777
+		h.Typeflag, h.Linkname, h.Mode = tar.TypeLink, f.link, 0o755
 	case f.source != "":
 		var err error
 		if data, err = os.ReadFile(f.source); err != nil {
