@@ -95,10 +95,22 @@ func converse(ctx context.Context, conn shim.Conn, streams Streams, pipes *pipes
 		}
 		return 0, errors.New(reply.Error)
 	}
+	return end(ctx, conn, streams, pipes)
+}
+
+// awaitEnd is converse for what has been answered once already.
+func awaitEnd(ctx context.Context, conn shim.Conn, streams Streams, pipes *pipes) error {
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	_, err := end(ctx, conn, streams, pipes)
+	return err
+}
+
+func end(ctx context.Context, conn shim.Conn, streams Streams, pipes *pipes) (int, error) {
 	over := make(chan struct{})
 	defer close(over)
 	go passSizes(conn, streams.Resize, over)
-	reply = shim.Reply{}
+	var reply shim.Reply
 	if _, err := conn.Receive(&reply); err != nil {
 		return 0, gone(ctx, err)
 	}

@@ -223,23 +223,7 @@ func (s *server) attach(conn Conn, r Request, files []*os.File) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	var in *os.File
-	var out, errs io.Writer
-	i := 0
-	take := func(has bool) *os.File {
-		if !has || i >= len(files) {
-			return nil
-		}
-		i++
-		return files[i-1]
-	}
-	in = take(r.Input)
-	if f := take(r.Output); f != nil {
-		out = f
-	}
-	if f := take(r.Errors); f != nil {
-		errs = f
-	}
+	in, out, errs := streamsOf(r, files)
 	if err := conn.Send(Reply{Pid: c.current().pid}); err != nil {
 		return Reply{}, nil
 	}

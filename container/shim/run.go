@@ -59,6 +59,7 @@ func (s *server) launch(c *container, r *run) error {
 		return err
 	}
 	defer closeAll(std)
+	s.admit(c.spec.ID, r.out, r.errs, r.tty)
 	mounts, err := s.openRoot(&c.spec)
 	if err != nil {
 		return err

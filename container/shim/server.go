@@ -23,6 +23,7 @@ type server struct {
 	children   map[int]func(unix.WaitStatus) // by pid: what to do when it ends
 	forked     chan struct{}                 // tells that there is a child again
 	watchers   map[chan string]struct{}
+	early      map[string][]*early // who waits for a container to start, by its id
 }
 
 // serve answers clients until one says quit.
@@ -60,7 +61,7 @@ func (s *server) answer(c Conn) {
 	}
 	defer closeAll(files)
 	handlers := map[string]func(Conn, Request, []*os.File) (Reply, error){
-		OpPing: s.ping, OpStart: s.start, OpSignal: s.signal, OpStop: s.stop, OpFirst: s.first, OpUpdate: s.update, OpExec: s.exec, OpAttach: s.attach,
+		OpPing: s.ping, OpStart: s.start, OpSignal: s.signal, OpStop: s.stop, OpFirst: s.first, OpUpdate: s.update, OpExec: s.exec, OpAttach: s.attach, OpEarly: s.attachEarly,
 		OpReopen: s.reopen, OpDial: s.dial, OpWatch: s.watch, OpQuit: s.quit,
 	}
 	handle := handlers[r.Op]
@@ -113,6 +114,7 @@ func (s *server) start(_ Conn, r Request, files []*os.File) (Reply, error) {
 		return Reply{}, fmt.Errorf("start of %s: %d namespaces came, %d are to be joined", spec.ID, len(join), len(spec.Join))
 	}
 	c, err := s.startContainer(spec, join)
+	s.begin(spec.ID, c)
 	if err != nil {
 		return Reply{}, errors.Join(err, neverStarted(spec, err))
 	}

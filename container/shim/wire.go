@@ -14,6 +14,7 @@ const (
 	OpAttach = "attach" // Container, Input, Output, Errors; a descriptor for each; replies: one at once, one at the end
 	OpFirst  = "first"  // Container; reply: a pidfd of its first process
 	OpUpdate = "update" // Container, Restart
+	OpEarly  = "early"  // attach before the start; replies: one when the client is put down, one at the end
 	OpReopen = "reopen" // Container: open its log anew
 	OpDial   = "dial"   // Port; reply: a descriptor connected to it on the pod's loopback
 	OpWatch  = "watch"  // replies: Changed, one for each container that starts or ends
