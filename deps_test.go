@@ -26,6 +26,7 @@ var layers = map[string]int{
 	"garbage":    4,
 	"node":       4,
 	"proxy":      4,
+	"engine":     4,
 	"dns":        4,
 	"demo":       4,
 	"cri":        4,
@@ -44,7 +45,7 @@ var layers = map[string]int{
 }
 
 // mayUseUnix are the folders that speak to Linux directly.
-var mayUseUnix = []string{"container", "image", "network", "volume", "store", "internal/*"}
+var mayUseUnix = []string{"container", "image", "network", "volume", "store", "engine", "internal/*"}
 
 // source is one parsed non-test file.
 type source struct {

@@ -56,6 +56,7 @@ type Paths struct {
 	Etcd, PKI, Images, Volumes, PodLogs   string // kept for ever
 	Encryption                            string // the keys of what etcd holds, kept for ever
 	Containers, Network                   string // kept until a reboot
+	Engine, EngineState                   string // containers without a cluster: kept for ever, kept until a reboot
 	Manifests, Kubeconfig, RegistriesFile string // the administrator's
 	CRISocket                             string // for other people's tools
 	Lock                                  string // held while a server runs

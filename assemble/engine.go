@@ -1,7 +1,10 @@
 package assemble
 
 import (
+	"path"
+
 	"dhow/container"
+	"dhow/engine"
 	"dhow/image"
 )
 
@@ -18,4 +21,17 @@ func Engine(c ServerConfig) (*container.Engine, *image.Store, error) {
 // Images opens the image store of a root.
 func Images(c ServerConfig) (*image.Store, error) {
 	return image.New(image.Config{Dir: c.Images, RegistriesFile: c.RegistriesFile, Log: c.Log})
+}
+
+// Standalone opens the containers of a root that belong to no cluster, whether a server runs on it or not.
+func Standalone(c ServerConfig) (*engine.Service, *image.Store, error) {
+	images, err := Images(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	service, err := engine.New(engine.Config{
+		Dir: c.Engine, StateDir: c.EngineState, CgroupParent: path.Join(c.CgroupParent, "engine"), LinkName: c.LinkName,
+		Images: images, Log: c.Log,
+	})
+	return service, images, err
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -11,41 +12,92 @@ import (
 	"golang.org/x/term"
 
 	"dhow/container"
+	"dhow/engine"
+	"dhow/engine/flagtext"
 )
 
+// execFlags are those of exec.
+type execFlags struct {
+	interactive, tty, detach, privileged bool
+	env, envFiles                        []string
+	workdir, user, detachKeys            string
+}
+
 func newExecCommand(env *environment) *cobra.Command {
-	var interactive, tty bool
-	var variables []string
+	f := &execFlags{}
 	cmd := &cobra.Command{
-		Use:   "exec CONTAINER COMMAND [ARG...]",
-		Short: "Run a command in a container on this node",
+		Use:   "exec [flags] CONTAINER COMMAND [ARG...]",
+		Short: "Run a command in a running container",
 		Args:  cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			engine, err := openEngine(env)
+			options, err := f.options(env, args[1:])
 			if err != nil {
 				return err
 			}
-			found, err := findContainer(cmd.Context(), engine, args[0])
-			if err != nil {
-				return err
-			}
-			options := container.ExecOptions{Command: args[1:], Env: variables}
-			options.Stdout, options.Stderr, options.TTY = env.Stdout, env.Stderr, tty
-			if interactive {
-				options.Stdin = env.Stdin
-			}
-			return runExec(cmd.Context(), engine, found.Id, options)
+			return execIn(context.WithoutCancel(cmd.Context()), env, args[0], f, options)
 		},
 	}
-	cmd.Flags().SetInterspersed(false)
-	cmd.Flags().BoolVarP(&interactive, "interactive", "i", false, "pass this program's input on")
-	cmd.Flags().BoolVarP(&tty, "tty", "t", false, "give the command a terminal")
-	cmd.Flags().StringSliceVarP(&variables, "env", "e", nil, "environment variable for the command, KEY=value")
+	fs := cmd.Flags()
+	fs.SetInterspersed(false)
+	fs.BoolVarP(&f.interactive, "interactive", "i", false, "pass this program's input on")
+	fs.BoolVarP(&f.tty, "tty", "t", false, "give the command a terminal")
+	fs.BoolVarP(&f.detach, "detach", "d", false, "leave the command running")
+	fs.StringArrayVarP(&f.env, "env", "e", nil, "environment variable for the command, KEY=value")
+	fs.StringArrayVar(&f.envFiles, "env-file", nil, "file of environment variables")
+	fs.StringVarP(&f.workdir, "workdir", "w", "", "working directory of the command")
+	fs.StringVarP(&f.user, "user", "u", "", "user of the command, USER[:GROUP]")
+	fs.BoolVar(&f.privileged, "privileged", false, "all capabilities for the command")
+	fs.StringVar(&f.detachKeys, "detach-keys", defaultDetachKeys, "keys that leave the command running")
 	return cmd
 }
 
+func (f *execFlags) options(env *environment, command []string) (container.ExecOptions, error) {
+	variables := []string{}
+	for _, path := range f.envFiles {
+		lines, err := flagtext.Lines(path)
+		if err != nil {
+			return container.ExecOptions{}, err
+		}
+		variables = append(variables, lines...)
+	}
+	o := container.ExecOptions{Command: command, Env: passEnvironment(append(variables, f.env...))}
+	o.Stdout, o.Stderr, o.TTY = env.Stdout, env.Stderr, f.tty
+	if f.interactive {
+		o.Stdin = env.Stdin
+	}
+	return o, nil
+}
+
+// execIn finds the container among our own, then among those of pods.
+func execIn(ctx context.Context, env *environment, ref string, f *execFlags, options container.ExecOptions) error {
+	service, _, err := openService(env)
+	if err != nil {
+		return err
+	}
+	c, err := service.Get(ctx, ref)
+	var missing *engine.NotFoundError
+	if errors.As(err, &missing) {
+		runtime, err := openEngine(env)
+		if err != nil {
+			return err
+		}
+		found, err := findContainer(ctx, runtime, ref)
+		if err != nil {
+			return err
+		}
+		return runExec(ctx, options, func(ctx context.Context, o container.ExecOptions) (int, error) { return runtime.Exec(ctx, found.Id, o) })
+	}
+	if err != nil {
+		return err
+	}
+	if options, err = f.adapt(options); err != nil {
+		return err
+	}
+	return runExec(ctx, options, func(ctx context.Context, o container.ExecOptions) (int, error) { return service.Exec(ctx, c.ID, o) })
+}
+
 // runExec exits as the command did.
-func runExec(ctx context.Context, engine *container.Engine, id string, options container.ExecOptions) error {
+func runExec(ctx context.Context, options container.ExecOptions, exec func(context.Context, container.ExecOptions) (int, error)) error {
 	if options.TTY {
 		restore, sizes, err := rawTerminal(ctx)
 		if err != nil {
@@ -54,11 +106,10 @@ func runExec(ctx context.Context, engine *container.Engine, id string, options c
 		defer restore()
 		options.Resize = sizes
 	}
-	code, err := engine.Exec(ctx, id, options)
+	code, err := exec(ctx, options)
 	var start *container.ExecError
 	if errors.As(err, &start) {
-		_, _ = options.Stderr.Write([]byte(start.Message + "\n"))
-		return exitStatus(start.Code)
+		return failure{start.Code, fmt.Errorf("exec failed: %w", err)}
 	}
 	if err != nil {
 		return err
@@ -73,7 +124,7 @@ func runExec(ctx context.Context, engine *container.Engine, id string, options c
 func rawTerminal(ctx context.Context) (restore func(), sizes <-chan container.TerminalSize, err error) {
 	fd := int(os.Stdin.Fd())
 	if !term.IsTerminal(fd) {
-		return nil, nil, errors.New("-t: the input is not a terminal")
+		return nil, nil, errors.New("the input device is not a TTY")
 	}
 	old, err := term.MakeRaw(fd)
 	if err != nil {
@@ -107,4 +158,12 @@ func rawTerminal(ctx context.Context) (restore func(), sizes <-chan container.Te
 		signal.Stop(changes)
 		_ = term.Restore(fd, old)
 	}, out, nil
+}
+
+// adapt asks for what is special about the command.
+func (f *execFlags) adapt(o container.ExecOptions) (container.ExecOptions, error) {
+	if f.workdir != "" || f.user != "" || f.privileged || f.detach {
+		return o, errors.New("exec --workdir, --user, --privileged, --detach: not yet")
+	}
+	return o, nil
 }

@@ -29,9 +29,13 @@ func Main(args []string) int {
 	err := root.ExecuteContext(ctx)
 	var status exitStatus
 	var usage usageError
+	var failed failure
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &failed):
+		fmt.Fprintf(env.Stderr, "dhow: %v\n", err)
+		return failed.code
 	case errors.As(err, &status):
 		return int(status)
 	case errors.As(err, &usage):
@@ -76,7 +80,7 @@ Start with 'dhow server', then 'dhow kubectl get nodes'. 'dhow demo' shows all o
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().StringVar(&env.Root, "root", env.Root, "directory under which every path lies")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddGroup(&cobra.Group{ID: "cluster", Title: "Cluster:"}, &cobra.Group{ID: "containers", Title: "Containers on this node:"},
+	root.AddGroup(&cobra.Group{ID: "cluster", Title: "Cluster:"}, &cobra.Group{ID: "containers", Title: "Containers:"},
 		&cobra.Group{ID: "images", Title: "Images:"})
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
@@ -85,7 +89,7 @@ Start with 'dhow server', then 'dhow kubectl get nodes'. 'dhow demo' shows all o
 		}
 	}
 	add("cluster", newServerCommand(env), newKubectlCommand(env), newTokenCommand(env), newKeysCommand(env), newResetCommand(env), newSecretsEncryptCommand(env), newVersionCommand(env), newDemoCommand(env))
-	add("containers", newPsCommand(env), newLogsCommand(env), newExecCommand(env))
+	add("containers", containerCommands(env)...)
 	add("images", newPullCommand(env), newPushCommand(env), newImagesCommand(env), newTagCommand(env), newRmiCommand(env), newLoadCommand(env), newSaveCommand(env),
 		newImportCommand(env), newHistoryCommand(env), newImageCommand(env), newLoginCommand(env), newLogoutCommand(env))
 	return root

@@ -3,17 +3,19 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/assemble"
+	"dhow/cli/output"
 	"dhow/container"
+	"dhow/engine"
 )
 
 // Labels by which a node agent marks what it runs (kubelet's).
@@ -23,22 +25,34 @@ const (
 	containerNameLabel = "io.kubernetes.container.name"
 )
 
+// psOptions choose containers.
+type psOptions struct {
+	all, latest, noTrunc, size, quiet bool
+	last                              int
+	filters                           []string
+	format                            string
+}
+
 func newPsCommand(env *environment) *cobra.Command {
-	var all, quiet bool
+	o := &psOptions{}
 	cmd := &cobra.Command{
-		Use:   "ps",
-		Short: "List the containers on this node",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			engine, err := openEngine(env)
-			if err != nil {
-				return err
-			}
-			return listContainers(cmd.Context(), env, engine, all, quiet)
-		},
+		Use:     "ps [flags]",
+		Aliases: []string{"list"},
+		Short:   "List containers, and those of pods on this node",
+		Long: `List containers, and those of pods on this node. The names of pods' containers are k8s_CONTAINER_POD_NAMESPACE.
+
+Filters: id, name, label, status, exited, ancestor, volume, network, health, restart-policy, before, since.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return listContainers(cmd.Context(), env, o) },
 	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "also those that do not run")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "only ids")
+	cmd.Flags().BoolVarP(&o.all, "all", "a", false, "also those that do not run")
+	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "only ids")
+	cmd.Flags().BoolVarP(&o.latest, "latest", "l", false, "only the newest one")
+	cmd.Flags().IntVarP(&o.last, "last", "n", -1, "only the newest N")
+	cmd.Flags().BoolVarP(&o.size, "size", "s", false, "with the size of what they have written")
+	cmd.Flags().BoolVar(&o.noTrunc, "no-trunc", false, "whole ids and commands")
+	cmd.Flags().StringArrayVarP(&o.filters, "filter", "f", nil, "only those that pass, KEY=value")
+	cmd.Flags().StringVar(&o.format, "format", "", "table, json, or a Go template")
 	return cmd
 }
 
@@ -51,31 +65,193 @@ func openEngine(env *environment) (*container.Engine, error) {
 	return engine, err
 }
 
-func listContainers(ctx context.Context, env *environment, engine *container.Engine, all, quiet bool) error {
-	list, err := engine.ListContainers(ctx, nil)
+// psRow is a container in a list.
+type psRow struct {
+	output.Row
+	created time.Time
+}
+
+func listContainers(ctx context.Context, env *environment, o *psOptions) error {
+	service, _, err := openService(env)
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(list, func(a, b *cri.Container) int { return cmp.Compare(b.CreatedAt, a.CreatedAt) })
-	table := tabwriter.NewWriter(env.Stdout, 0, 8, 3, ' ', 0)
-	if !quiet {
-		fmt.Fprintln(table, "CONTAINER ID\tIMAGE\tCREATED\tSTATUS\tPOD\tNAME")
+	list, err := service.List(ctx)
+	if err != nil {
+		return err
 	}
+	pass, err := containerFilter(service, o.filters)
+	if err != nil {
+		return err
+	}
+	if o.latest {
+		o.last = 1
+	}
+	statusFilter := slices.ContainsFunc(o.filters, func(f string) bool {
+		return strings.HasPrefix(f, "status=") || strings.HasPrefix(f, "exited=")
+	})
+	var rows []psRow
 	for _, c := range list {
-		if !all && c.State != cri.ContainerState_CONTAINER_RUNNING {
-			continue
+		if (o.all || o.last >= 0 || statusFilter || c.Alive()) && pass(c) {
+			rows = append(rows, o.row(ctx, service, c))
 		}
-		if quiet {
-			fmt.Fprintln(table, short(c.Id))
-			continue
-		}
-		status, err := engine.ContainerStatus(ctx, c.Id)
+	}
+	if len(o.filters) == 0 {
+		pods, err := o.podRows(ctx, env)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", short(c.Id), imageOf(c), since(c.CreatedAt)+" ago", statusText(status), podOf(c.Labels), c.GetMetadata().GetName())
+		rows = append(rows, pods...)
+		slices.SortStableFunc(rows, func(a, b psRow) int { return b.created.Compare(a.created) })
 	}
-	return table.Flush()
+	if o.last >= 0 {
+		rows = rows[:min(o.last, len(rows))]
+	}
+	standard := `{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}`
+	if o.size {
+		standard += `\t{{.Size}}`
+	}
+	all := make([]output.Row, len(rows))
+	for i, r := range rows {
+		all[i] = r.Row
+	}
+	return printRows(env, o.format, o.quiet, standard, psHeaders, all)
+}
+
+var psHeaders = output.Row{
+	"ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "CreatedAt": "CREATED AT", "RunningFor": "CREATED", "Ports": "PORTS",
+	"State": "STATE", "Status": "STATUS", "Size": "SIZE", "Names": "NAMES", "Labels": "LABELS", "LocalVolumes": "LOCAL VOLUMES",
+	"Mounts": "MOUNTS", "Networks": "NETWORKS",
+}
+
+// printRows prints a list by its format, or ids only.
+func printRows(env *environment, format string, quiet bool, standard string, headers output.Row, rows []output.Row) error {
+	if !quiet || format != "" {
+		return output.List(env.Stdout, format, standard, headers, rows)
+	}
+	for _, row := range rows {
+		id := row["ID"]
+		if id == "" {
+			id = row["Name"]
+		}
+		fmt.Fprintln(env.Stdout, id)
+	}
+	return nil
+}
+
+func (o *psOptions) row(ctx context.Context, service *engine.Service, c *engine.Container) psRow {
+	id, command := c.ID, `"`+strings.Join(c.Run.Args(), " ")+`"`
+	if !o.noTrunc {
+		id = short(id)
+		if runes := []rune(command); len(runes) > 22 {
+			command = string(runes[:20]) + `…"`
+		}
+	}
+	r := output.Row{
+		"ID": id, "Image": c.Spec.Image, "Command": command, "CreatedAt": c.Created.Format(dateFormat),
+		"RunningFor": output.Ago(c.Created, time.Now()), "Ports": portsText(c), "State": c.State.Status,
+		"Status": statusOf(c, service.Health(c)), "Names": c.Name, "Labels": joinLabels(c.Run.Labels), "Size": "0B",
+	}
+	volumes := 0
+	var mounts, networks []string
+	for _, m := range c.Mounts {
+		if m.Type == engine.MountVolume {
+			volumes++
+		}
+		mounts = append(mounts, m.Source)
+	}
+	for _, n := range c.Spec.Networks {
+		networks = append(networks, n.Network)
+	}
+	if len(networks) == 0 {
+		networks = []string{c.Spec.NetworkMode}
+	}
+	r["LocalVolumes"], r["Mounts"], r["Networks"] = fmt.Sprint(volumes), strings.Join(mounts, ","), strings.Join(networks, ",")
+	if o.size {
+		own, total := service.Sizes(ctx, c)
+		r["Size"] = fmt.Sprintf("%s (virtual %s)", output.Size(uint64(own)), output.Size(uint64(total)))
+	}
+	return psRow{r, c.Created}
+}
+
+// podRows are the containers of pods on this node.
+func (o *psOptions) podRows(ctx context.Context, env *environment) ([]psRow, error) {
+	runtime, err := openEngine(env)
+	if err != nil {
+		return nil, err
+	}
+	list, err := runtime.ListContainers(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	var rows []psRow
+	for _, c := range list {
+		if !o.all && c.State != cri.ContainerState_CONTAINER_RUNNING {
+			continue
+		}
+		status, err := runtime.ContainerStatus(ctx, c.Id)
+		if errors.Is(err, container.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		created := time.Unix(0, c.CreatedAt)
+		id := c.Id
+		if !o.noTrunc {
+			id = short(id)
+		}
+		r := psRow{output.Row{
+			"ID": id, "Image": imageOf(c), "Command": "", "CreatedAt": created.Format(dateFormat), "RunningFor": output.Ago(created, time.Now()),
+			"State": strings.ToLower(strings.TrimPrefix(c.State.String(), "CONTAINER_")), "Status": statusText(status), "Names": podContainerName(c),
+			"Labels": joinLabels(c.Labels), "Ports": "", "Size": "0B", "LocalVolumes": "0", "Mounts": "", "Networks": "",
+		}, created}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+// podContainerName is as the kubelet named docker's containers, without the parts that nobody reads.
+func podContainerName(c *cri.Container) string {
+	if c.Labels[podNameLabel] == "" {
+		return c.GetMetadata().GetName()
+	}
+	return "k8s_" + c.GetMetadata().GetName() + "_" + c.Labels[podNameLabel] + "_" + c.Labels[podNamespaceLabel]
+}
+
+func joinLabels(labels map[string]string) string {
+	var all []string
+	for key, value := range labels {
+		all = append(all, key+"="+value)
+	}
+	slices.Sort(all)
+	return strings.Join(all, ",")
+}
+
+// portsText is "0.0.0.0:8080->80/tcp, 443/tcp".
+func portsText(c *engine.Container) string {
+	var all []string
+	published := map[string]bool{}
+	for _, p := range c.State.Ports {
+		all = append(all, fmt.Sprintf("%s->%d/%s", hostPort(p), p.Container, p.Protocol))
+		published[fmt.Sprintf("%d/%s", p.Container, p.Protocol)] = true
+	}
+	if c.Alive() {
+		for _, p := range c.Run.Exposed {
+			if text := fmt.Sprintf("%d/%s", p.Container, p.Protocol); !published[text] {
+				all = append(all, text)
+			}
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+func hostPort(p engine.Port) string {
+	ip := "0.0.0.0"
+	if p.HostIP.IsValid() {
+		ip = p.HostIP.String()
+	}
+	return fmt.Sprintf("%s:%d", ip, p.Host)
 }
 
 func short(id string) string { return id[:min(12, len(id))] }
@@ -94,6 +270,28 @@ func podOf(labels map[string]string) string {
 	return labels[podNamespaceLabel] + "/" + labels[podNameLabel]
 }
 
+// statusOf is a container's state in docker's words.
+func statusOf(c *engine.Container, health string) string {
+	switch c.State.Status {
+	case engine.Exited:
+		return fmt.Sprintf("Exited (%d) %s ago", c.State.ExitCode, since(c.State.Finished.UnixNano()))
+	case engine.Created:
+		return "Created"
+	case engine.Restarting:
+		return fmt.Sprintf("Restarting (%d) %s ago", c.State.ExitCode, since(c.State.Finished.UnixNano()))
+	}
+	text := "Up " + since(c.State.Started.UnixNano())
+	switch {
+	case c.State.Status == engine.Paused:
+		return text + " (Paused)"
+	case health == "starting":
+		return text + " (health: starting)"
+	case health != "":
+		return text + " (" + health + ")"
+	}
+	return text
+}
+
 // statusText is as docker ps says it.
 func statusText(s *cri.ContainerStatus) string {
 	switch s.State {
@@ -106,22 +304,12 @@ func statusText(s *cri.ContainerStatus) string {
 	}
 }
 
-// since is a time ago in the words of docker.
-func since(nanoseconds int64) string {
-	d := time.Since(time.Unix(0, nanoseconds))
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%d seconds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%d minutes", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d hours", int(d.Hours()))
-	default:
-		return fmt.Sprintf("%d days", int(d.Hours()/24))
-	}
-}
+// since is how long ago a time was, in the words of docker.
+func since(nanoseconds int64) string { return output.Duration(time.Since(time.Unix(0, nanoseconds))) }
 
-// findContainer resolves what a user calls a container: its id or the beginning of one, its name, or pod/name;
+const dateFormat = "2006-01-02 15:04:05 -0700 MST"
+
+// findContainer resolves what a user calls a pod's container: its id or the beginning of one, its name, or pod/name;
 // running ones come before ended ones, newer before older.
 func findContainer(ctx context.Context, engine *container.Engine, ref string) (*cri.Container, error) {
 	list, err := engine.ListContainers(ctx, nil)
@@ -136,6 +324,7 @@ func findContainer(ctx context.Context, engine *container.Engine, ref string) (*
 	})
 	for _, match := range []func(*cri.Container) bool{
 		func(c *cri.Container) bool { return c.Id == ref },
+		func(c *cri.Container) bool { return podContainerName(c) == ref },
 		func(c *cri.Container) bool { return c.Labels[podNameLabel]+"/"+c.GetMetadata().GetName() == ref },
 		func(c *cri.Container) bool { return podOf(c.Labels) == ref },
 		func(c *cri.Container) bool { return c.GetMetadata().GetName() == ref },
@@ -146,7 +335,7 @@ func findContainer(ctx context.Context, engine *container.Engine, ref string) (*
 			return list[i], nil
 		}
 	}
-	return nil, fmt.Errorf("no such container: %s (dhow ps -a lists them)", ref)
+	return nil, fmt.Errorf("No such container: %s (dhow ps -a lists them)", ref)
 }
 
 func rank(c *cri.Container) int {

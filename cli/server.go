@@ -150,6 +150,8 @@ func serverPaths(env *environment) assemble.Paths {
 		PodLogs:        env.podLogsDir(),
 		Containers:     env.containersDir(),
 		Network:        env.networkDir(),
+		Engine:         filepath.Join(data, "engine"),
+		EngineState:    filepath.Join(env.runDir(), "engine"),
 		Manifests:      filepath.Join(env.configDir(), "manifests"),
 		Kubeconfig:     env.kubeconfig(),
 		RegistriesFile: env.registriesFile(),

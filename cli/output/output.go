@@ -15,6 +15,16 @@ import (
 // Row is one line of a list: the fields that templates may use.
 type Row map[string]string
 
+// Label is a label's value, for templates ({{.Label "tier"}}), of a row that has Labels.
+func (r Row) Label(key string) string {
+	for pair := range strings.SplitSeq(r["Labels"], ",") {
+		if name, value, _ := strings.Cut(pair, "="); name == key {
+			return value
+		}
+	}
+	return ""
+}
+
 // List prints rows by a format: "table" and a template, "json", or a template; docker's "\t" and "\n" are understood.
 // standard is the template that an empty format and "table" alone stand for. headers are the columns' titles.
 func List(w io.Writer, format, standard string, headers Row, rows []Row) error {

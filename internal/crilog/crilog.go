@@ -23,6 +23,8 @@ type Options struct {
 	Timestamps bool
 	// Since leaves out what is older.
 	Since time.Time
+	// Until leaves out what is younger, and ends the reading there; never when zero.
+	Until time.Time
 	// Tail is how many of the last lines are read, all when negative.
 	Tail int64
 	// Limit ends the output after so many bytes, never when negative.
@@ -35,7 +37,7 @@ func All() Options { return Options{Tail: -1, Limit: -1} }
 // followEvery is how often a file that is followed is looked at.
 const followEvery = 50 * time.Millisecond
 
-// errFull ends the reading at the limit.
+// errFull ends the reading at the limit, of bytes or of time.
 var errFull = errors.New("limit reached")
 
 // Read writes the log at path to stdout and stderr, by stream. Either may be nil, to leave that stream out.
@@ -174,9 +176,13 @@ func (r *reader) line(line []byte) error {
 	if to == nil {
 		return nil
 	}
-	if !r.options.Since.IsZero() {
-		if at, err := time.Parse(time.RFC3339Nano, string(fields[0])); err == nil && at.Before(r.options.Since) {
+	if !r.options.Since.IsZero() || !r.options.Until.IsZero() {
+		at, err := time.Parse(time.RFC3339Nano, string(fields[0]))
+		if err == nil && at.Before(r.options.Since) {
 			return nil
+		}
+		if err == nil && !r.options.Until.IsZero() && at.After(r.options.Until) {
+			return errFull
 		}
 	}
 	var out []byte

@@ -1,0 +1,27 @@
+package engine
+
+import "fmt"
+
+// NotFoundError is about a thing that does not exist.
+type NotFoundError struct{ Kind, Name string }
+
+func (e *NotFoundError) Error() string { return fmt.Sprintf("No such %s: %s", e.Kind, e.Name) }
+
+// ConflictError is about a thing that is not in the state that was asked of it.
+type ConflictError struct{ Message string }
+
+func (e *ConflictError) Error() string { return e.Message }
+
+func conflict(format string, args ...any) error {
+	return &ConflictError{Message: fmt.Sprintf(format, args...)}
+}
+
+// StartError is a container that could not be started. Code is 127 when its command does not exist, 126 when that is no
+// program, 125 or 128 for everything else.
+type StartError struct {
+	Code int
+	Err  error
+}
+
+func (e *StartError) Error() string { return e.Err.Error() }
+func (e *StartError) Unwrap() error { return e.Err }

@@ -1,0 +1,87 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dhow/container"
+	"dhow/internal/crilog"
+)
+
+// Exec runs a command in a running container and returns its exit code.
+func (s *Service) Exec(ctx context.Context, ref string, options container.ExecOptions) (int, error) {
+	c, runtime, err := s.running(ctx, ref)
+	if err != nil {
+		return 0, err
+	}
+	if c.State.Paused {
+		return 0, conflict("Container %s is paused, unpause the container before exec", ref)
+	}
+	s.event(c, "exec_start: "+strings.Join(options.Command, " "), nil)
+	return runtime.Exec(ctx, c.State.Runtime, options)
+}
+
+// Attach passes a running container's streams until it ends or ctx does.
+func (s *Service) Attach(ctx context.Context, ref string, streams container.Streams) error {
+	c, runtime, err := s.running(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if c.State.Paused {
+		return conflict("cannot attach to a paused container, unpause it first")
+	}
+	err = runtime.Attach(ctx, c.State.Runtime, streams)
+	if now, e := s.Get(context.WithoutCancel(ctx), c.ID); e != nil || !now.Alive() {
+		return nil
+	}
+	return err
+}
+
+// Signal sends a signal to a container's first process. A signal that ends it ends its restarts.
+func (s *Service) Signal(ctx context.Context, ref string, signal unix.Signal) error {
+	c, err := s.Get(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if !c.Alive() {
+		return conflict("cannot kill container: %s: container %s is not running", ref, c.ID)
+	}
+	if signal == unix.SIGKILL {
+		zero := time.Duration(0)
+		return s.Stop(ctx, c.ID, &zero)
+	}
+	pid := s.PID(c)
+	if pid == 0 {
+		return conflict("cannot kill container: %s: container %s is not running", ref, c.ID)
+	}
+	if err := unix.Kill(pid, signal); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("cannot kill container: %s: %w", ref, err)
+	}
+	s.event(c, "kill", map[string]string{"signal": fmt.Sprint(int(signal))})
+	return nil
+}
+
+// Logs writes what a container has written.
+func (s *Service) Logs(ctx context.Context, ref string, options crilog.Options, out, errs io.Writer) error {
+	c, err := s.Get(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if c.Spec.LogDriver == "none" {
+		return errors.New("configured logging driver does not support reading")
+	}
+	if c.State.Started.IsZero() {
+		return nil // it never ran
+	}
+	options.Alive = func() bool {
+		now, err := s.Get(ctx, c.ID)
+		return err == nil && now.Alive()
+	}
+	return crilog.Read(ctx, s.LogPath(c.ID), options, out, errs)
+}

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// containerFiles are those that each container has of its own: paths in it, and names in its folder.
+var containerFiles = map[string]string{"/etc/hosts": "hosts", "/etc/hostname": "hostname", "/etc/resolv.conf": "resolv.conf"}
+
+// writeFiles makes them; the addresses come into hosts when there are any (refreshNames).
+func (s *Service) writeFiles(c *Container) error {
+	hostname := c.hostname()
+	if c.Spec.NetworkMode == "host" && c.Spec.Hostname == "" {
+		hostname, _ = os.Hostname()
+	}
+	dns, err := c.resolvConf()
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		writeInPlace(filepath.Join(s.dir(c.ID), "hostname"), hostname+"\n"),
+		writeInPlace(filepath.Join(s.dir(c.ID), "resolv.conf"), dns),
+		writeInPlace(filepath.Join(s.dir(c.ID), "hosts"), c.hosts(nil)),
+	)
+}
+
+// writeInPlace keeps the file itself: running containers have it mounted.
+func writeInPlace(path, text string) error {
+	if old, err := os.ReadFile(path); err == nil && string(old) == text {
+		return nil
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
+}
+
+// The machine's own resolver configuration, and the one behind a resolver on loopback.
+var resolvConfs = []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}
+
+// resolvConf is what the user says, and what the machine has where he is silent. Servers on the machine's loopback are
+// of no use in another network namespace.
+func (c *Container) resolvConf() (string, error) {
+	servers, search, options := c.Spec.DNS, c.Spec.DNSSearch, c.Spec.DNSOptions
+	for _, path := range resolvConfs {
+		host, err := readResolvConf(path, c.Spec.NetworkMode == "host")
+		if err != nil {
+			continue
+		}
+		if len(servers) == 0 {
+			servers = host["nameserver"]
+		}
+		if len(search) == 0 {
+			search = host["search"]
+		}
+		if len(options) == 0 {
+			options = host["options"]
+		}
+		if len(servers) > 0 {
+			break
+		}
+	}
+	var b strings.Builder
+	for _, server := range servers {
+		fmt.Fprintf(&b, "nameserver %s\n", server)
+	}
+	if len(search) > 0 && search[0] != "." {
+		fmt.Fprintf(&b, "search %s\n", strings.Join(search, " "))
+	}
+	if len(options) > 0 {
+		fmt.Fprintf(&b, "options %s\n", strings.Join(options, " "))
+	}
+	return b.String(), nil
+}
+
+func readResolvConf(path string, loopback bool) (map[string][]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	found := map[string][]string{}
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 2 {
+			continue
+		}
+		if fields[0] != "nameserver" {
+			found[fields[0]] = fields[1:]
+			continue
+		}
+		if a, err := netip.ParseAddr(fields[1]); err == nil && (loopback || !a.IsLoopback()) {
+			found["nameserver"] = append(found["nameserver"], fields[1])
+		}
+	}
+	return found, lines.Err()
+}
+
+// hosts is a container's /etc/hosts: itself, what the user adds, and its neighbours on networks that users made.
+func (c *Container) hosts(neighbours []*Container) string {
+	var b strings.Builder
+	b.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n")
+	if c.Spec.NetworkMode == "host" {
+		if name, err := os.Hostname(); err == nil {
+			fmt.Fprintf(&b, "127.0.1.1\t%s\n", name)
+		}
+	}
+	for _, extra := range c.Spec.ExtraHosts {
+		name, address, _ := strings.Cut(extra, ":")
+		if address == "host-gateway" {
+			address = "127.0.0.1"
+			for _, n := range c.State.Networks {
+				if n.Gateway.IsValid() {
+					address = n.Gateway.String()
+					break
+				}
+			}
+		}
+		fmt.Fprintf(&b, "%s\t%s\n", address, name)
+	}
+	for _, n := range c.State.Networks {
+		if n.IP.IsValid() {
+			names := c.hostname()
+			if c.Spec.Domainname != "" {
+				names = c.hostname() + "." + c.Spec.Domainname + " " + names
+			}
+			fmt.Fprintf(&b, "%s\t%s\n", n.IP.Addr(), names)
+		}
+	}
+	for _, other := range append([]*Container{c}, neighbours...) {
+		for _, theirs := range other.State.Networks {
+			if c.shares(theirs) {
+				names := append([]string{other.Name, other.ID[:12]}, theirs.Aliases...)
+				fmt.Fprintf(&b, "%s\t%s\n", theirs.IP.Addr(), strings.Join(names, " "))
+			}
+		}
+	}
+	return b.String()
+}
+
+// shares says whether a place in a network can be reached by name: on the default bridge nobody can, as with docker.
+func (c *Container) shares(theirs Attachment) bool {
+	if theirs.Network == bridgeName || !theirs.IP.IsValid() {
+		return false
+	}
+	for _, n := range c.State.Networks {
+		if n.ID == theirs.ID {
+			return true
+		}
+	}
+	return false
+}
+
+// refreshNames writes the hosts files of all containers that run, after one has come, gone or been renamed.
+func (s *Service) refreshNames(changed *Container) error {
+	unlock, err := lock(filepath.Join(s.config.StateDir, "names.lock"), unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	list, err := s.all()
+	if err != nil {
+		return err
+	}
+	var live []*Container
+	for _, c := range list {
+		if len(c.State.Networks) > 0 {
+			live = append(live, c)
+		}
+	}
+	for _, c := range live {
+		var others []*Container
+		for _, o := range live {
+			if o.ID != c.ID {
+				others = append(others, o)
+			}
+		}
+		err := writeInPlace(filepath.Join(s.dir(c.ID), "hosts"), c.hosts(others))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("names of containers: %w", err)
+		}
+	}
+	return nil
+}

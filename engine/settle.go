@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/container"
+)
+
+// settle brings a record up to what its shim says. There is no daemon that waits for ends: whoever looks first takes
+// a container's end down, gives its network back, and removes it if it was to be. Somebody else who has its lock is at
+// work on it, and will.
+func (s *Service) settle(ctx context.Context, runtime *container.Engine, c *Container) (*Container, error) {
+	if c.State.Sandbox == "" {
+		return c, nil
+	}
+	status, err := runtimeStatus(ctx, runtime, c)
+	if err != nil {
+		return nil, err
+	}
+	if stillRuns(status) && sandboxLives(ctx, runtime, c) {
+		c.State.Status = aliveStatus(c)
+		return c, nil
+	}
+	unlock, err := lock(filepath.Join(s.dir(c.ID), lockFile), unix.LOCK_EX|unix.LOCK_NB)
+	if err != nil {
+		return c, nil // being removed, or somebody's
+	}
+	defer unlock()
+	if c, err = s.load(c.ID); err != nil || c.State.Sandbox == "" {
+		return c, err
+	}
+	runtime, err = s.runtime() // as it is under the lock
+	if err != nil {
+		return nil, err
+	}
+	return s.settleLocked(ctx, runtime, c)
+}
+
+// settleLocked is settle for who has the lock.
+func (s *Service) settleLocked(ctx context.Context, runtime *container.Engine, c *Container) (*Container, error) {
+	if c.State.Sandbox == "" {
+		return c, nil
+	}
+	status, err := runtimeStatus(ctx, runtime, c)
+	if err != nil {
+		return nil, err
+	}
+	lives := sandboxLives(ctx, runtime, c)
+	if stillRuns(status) && lives {
+		c.State.Status = aliveStatus(c)
+		return c, nil
+	}
+	if lives && status != nil && status.State == cri.ContainerState_CONTAINER_CREATED && c.State.Status == Created {
+		return c, s.release(ctx, runtime, c) // its starting was cut short
+	}
+	c.ended(status)
+	if err := s.release(ctx, runtime, c); err != nil {
+		return nil, fmt.Errorf("container %s has ended: %w", c.ID, err)
+	}
+	s.event(c, "die", map[string]string{"exitCode": fmt.Sprint(c.State.ExitCode)})
+	if c.Spec.AutoRemove {
+		if err := s.removeLocked(ctx, c, true); err != nil {
+			return nil, err
+		}
+		return nil, &NotFoundError{Kind: "container", Name: c.ID}
+	}
+	return c, nil
+}
+
+func aliveStatus(c *Container) string {
+	if c.State.Paused {
+		return Paused
+	}
+	return Running
+}
+
+func stillRuns(status *cri.ContainerStatus) bool {
+	return status != nil && status.State == cri.ContainerState_CONTAINER_RUNNING
+}
+
+func sandboxLives(ctx context.Context, runtime *container.Engine, c *Container) bool {
+	status, err := runtime.PodSandboxStatus(ctx, c.State.Sandbox)
+	return err == nil && status.State == cri.PodSandboxState_SANDBOX_READY
+}
+
+// lostCode is the exit code of a container of which nobody can say how it ended: after a reboot, as docker's.
+const lostCode = 255
+
+// ended takes down how it ended; nil: nobody knows.
+func (c *Container) ended(status *cri.ContainerStatus) {
+	c.State.Status, c.State.Paused = Exited, false
+	if status == nil || status.State != cri.ContainerState_CONTAINER_EXITED {
+		c.State.ExitCode, c.State.Finished = lostCode, time.Now()
+		if status != nil {
+			c.State.ExitCode = 137
+		}
+		return
+	}
+	c.State.ExitCode, c.State.Finished = int(status.ExitCode), time.Unix(0, status.FinishedAt)
+	c.State.OOM = status.Reason == "OOMKilled"
+	if status.StartedAt != 0 {
+		c.State.Started = time.Unix(0, status.StartedAt)
+	}
+	c.State.Error = status.Message
+}
+
+// release gives back what a container has while it runs.
+func (s *Service) release(ctx context.Context, runtime *container.Engine, c *Container) error {
+	var failed error
+	if c.State.Sandbox != "" {
+		failed = runtime.RemovePodSandbox(ctx, c.State.Sandbox)
+	}
+	failed = errors.Join(failed, s.disconnected(c))
+	if failed != nil {
+		return failed
+	}
+	c.State.Sandbox, c.State.Runtime = "", ""
+	c.State.Ports = nil
+	return s.save(c)
+}
