@@ -48,6 +48,7 @@ type containerFlags struct {
 func (f *containerFlags) register(fs *pflag.FlagSet) {
 	f.changed = fs.Changed
 	fs.SetInterspersed(false)
+	fs.Bool("help", false, "help for this command") // without its letter, which is the host name's
 	fs.StringVar(&f.name, "name", "", "name of the container")
 	fs.StringVar(&f.cidfile, "cidfile", "", "write the container's id to this file, which must not exist")
 	fs.StringVar(&f.pull, "pull", "missing", "pull the image first: always, missing or never")

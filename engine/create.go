@@ -24,7 +24,7 @@ var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 // (Spec.Extra.RootFS). Without a name it gets one. Nothing runs yet.
 func (s *Service) Create(ctx context.Context, name string, spec Spec) (*Container, error) {
 	if name != "" && !validName.MatchString(name) {
-		return nil, fmt.Errorf("Invalid container name (%s), only %s are allowed", name, "[a-zA-Z0-9][a-zA-Z0-9_.-]") //nolint:staticcheck // docker's words
+		return nil, fmt.Errorf("Invalid container name (%s), only %s are allowed", name, "[a-zA-Z0-9][a-zA-Z0-9_.-]")
 	}
 	unlock, err := s.lockNames()
 	if err != nil {

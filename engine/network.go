@@ -2,27 +2,303 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container"
+	"dhow/engine/networks"
 )
 
-const bridgeName = "bridge"
+const bridgeName = networks.Bridge
 
+// Networks are the bridge networks of this engine.
+func (s *Service) Networks() *networks.Networks {
+	return networks.New(networks.Config{
+		Dir: filepath.Join(s.config.Dir, "networks"), StateDir: filepath.Join(s.config.StateDir, "networks"), Name: s.config.LinkName,
+	})
+}
+
+// network connects sandboxes of containers as their records say.
 func (s *Service) network() container.Network { return attacher{s} }
 
 type attacher struct{ service *Service }
 
-func (attacher) Attach(context.Context, string, string, *cri.PodSandboxConfig) ([]netip.Addr, error) {
-	return nil, nil
+// Attach implements container.Network; the sandbox's uid is the container's id.
+func (a attacher) Attach(_ context.Context, sandbox, netns string, config *cri.PodSandboxConfig) ([]netip.Addr, error) {
+	s := a.service
+	c, err := s.load(config.GetMetadata().GetUid())
+	if err != nil {
+		return nil, err
+	}
+	if !c.onBridges() {
+		return nil, nil
+	}
+	var wants []networks.Want
+	for _, e := range c.endpoints() {
+		wants = append(wants, networks.Want{Network: e.Network, IP: e.IP, MAC: e.MAC})
+	}
+	var ports []networks.Port
+	for _, p := range c.State.Ports {
+		ports = append(ports, networks.Port{Protocol: p.Protocol, HostIP: p.HostIP, Host: p.Host, To: p.Container})
+	}
+	m, err := s.Networks().Join(c.ID, c.Name, sandbox, netns, wants, ports)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.takePlaces(c, m); err != nil {
+		return nil, err
+	}
+	var addresses []netip.Addr
+	for _, p := range m.Places {
+		addresses = append(addresses, p.IP)
+	}
+	return addresses, s.save(c)
 }
-func (attacher) Detach(context.Context, string) error { return nil }
 
-func (s *Service) checkNetworks(*Container) error                { return nil }
-func (s *Service) choosePorts(context.Context, *Container) error { return nil }
-func (s *Service) disconnected(c *Container) error {
+// Detach implements container.Network.
+func (a attacher) Detach(_ context.Context, sandbox string) error {
+	return a.service.Networks().Leave(sandbox)
+}
+
+// takePlaces puts a container's places in networks into its record.
+func (s *Service) takePlaces(c *Container, m *networks.Member) error {
 	c.State.Networks = nil
+	for _, p := range m.Places {
+		w, err := s.Networks().Get(p.Network)
+		if err != nil {
+			return err
+		}
+		at := Attachment{Network: w.Name, ID: w.ID, IP: netip.PrefixFrom(p.IP, w.Subnet.Bits()), Gateway: w.Gateway, MAC: p.MAC}
+		for _, e := range c.endpoints() {
+			if e.Network == w.Name || e.Network == w.ID {
+				at.Aliases = e.Aliases
+			}
+		}
+		c.State.Networks = append(c.State.Networks, at)
+	}
+	return nil
+}
+
+// onBridges says whether a container has places in networks at all.
+func (c *Container) onBridges() bool { return c.Spec.NetworkMode != "none" && !c.hostNetwork() }
+
+// endpoints are the networks that a container joins when it starts.
+func (c *Container) endpoints() []Endpoint {
+	if len(c.Spec.Networks) == 0 && c.onBridges() {
+		return []Endpoint{{Network: bridgeName}}
+	}
+	return c.Spec.Networks
+}
+
+// checkNetworks makes sure that they exist, and that what is asked of them can be had.
+func (s *Service) checkNetworks(c *Container) error {
+	if !c.onBridges() {
+		if ref, ok := strings.CutPrefix(c.Spec.NetworkMode, "container:"); ok {
+			other, err := s.Find(ref)
+			if err != nil {
+				return err
+			}
+			c.Spec.NetworkMode = "container:" + other.ID
+		}
+		return nil
+	}
+	for _, e := range c.endpoints() {
+		w, err := s.Networks().Get(e.Network)
+		if err != nil {
+			return err
+		}
+		if w.Name != bridgeName {
+			continue
+		}
+		if len(e.Aliases) > 0 {
+			return errors.New("network-scoped aliases are only supported for user-defined networks")
+		}
+		if e.IP.IsValid() {
+			return errors.New("user specified IP address is supported on user defined networks only")
+		}
+	}
+	return nil
+}
+
+// disconnected forgets the places of a container that has ended; the neighbours forget its name.
+func (s *Service) disconnected(c *Container) error {
+	if len(c.State.Networks) == 0 {
+		return nil
+	}
+	c.State.Networks = nil
+	if err := s.save(c); err != nil {
+		return err
+	}
+	return s.refreshNames(c)
+}
+
+// choosePorts settles which ports of the host lead to a container, and that they are free.
+func (s *Service) choosePorts(_ context.Context, c *Container) error {
+	if !c.onBridges() {
+		return nil
+	}
+	wanted := slices.Clone(c.Spec.Ports)
+	if c.Spec.PublishAll {
+		for _, p := range c.Run.Exposed {
+			if !slices.ContainsFunc(wanted, func(w Port) bool { return w.Protocol == p.Protocol && w.Container == p.Container }) {
+				wanted = append(wanted, p)
+			}
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	list, err := s.all()
+	if err != nil {
+		return err
+	}
+	var taken []Port
+	for _, other := range list {
+		if other.ID != c.ID {
+			taken = append(taken, other.State.Ports...)
+		}
+	}
+	for _, p := range wanted {
+		chosen, err := choosePort(p, taken)
+		if err != nil {
+			return fmt.Errorf("failed to set up container networking: %w", err)
+		}
+		c.State.Ports, taken = append(c.State.Ports, chosen), append(taken, chosen)
+	}
+	return nil
+}
+
+// The ports from which one is chosen where the user names none (IANA's for private use, as docker's).
+const firstFree, lastFree = 49153, 65535
+
+func choosePort(p Port, taken []Port) (Port, error) {
+	if p.HostIP.Is6() && !p.HostIP.IsUnspecified() {
+		return p, fmt.Errorf("publish %s: bridge networks have IPv4 only", p.HostIP)
+	}
+	first, last := p.Host, max(p.Host, p.Last)
+	if p.Host == 0 {
+		first, last = firstFree, lastFree
+	}
+	for n := int(first); n <= int(last); n++ {
+		p.Host, p.Last = uint16(n), 0
+		if !slices.ContainsFunc(taken, p.clashes) && p.isFree() {
+			return p, nil
+		}
+	}
+	ip := "0.0.0.0"
+	if p.HostIP.IsValid() {
+		ip = p.HostIP.String()
+	}
+	return p, fmt.Errorf("Bind for %s:%d failed: port is already allocated", ip, first)
+}
+
+func (p Port) clashes(o Port) bool {
+	every := func(a netip.Addr) bool { return !a.IsValid() || a.IsUnspecified() }
+	return p.Host == o.Host && p.Protocol == o.Protocol && (every(p.HostIP) || every(o.HostIP) || p.HostIP == o.HostIP)
+}
+
+// isFree says whether no program of the host has the port.
+func (p Port) isFree() bool {
+	ip := "0.0.0.0"
+	if p.HostIP.IsValid() {
+		ip = p.HostIP.String()
+	}
+	address := net.JoinHostPort(ip, fmt.Sprint(p.Host))
+	switch p.Protocol {
+	case "tcp":
+		l, err := net.Listen("tcp4", address)
+		if err != nil {
+			return false
+		}
+		l.Close()
+	case "udp":
+		l, err := net.ListenPacket("udp4", address)
+		if err != nil {
+			return false
+		}
+		l.Close()
+	}
+	return true
+}
+
+// Connect joins a container to a network: at once if it runs, and whenever it starts.
+func (s *Service) Connect(ctx context.Context, ref string, e Endpoint) error {
+	w, err := s.Networks().Get(e.Network)
+	if err != nil {
+		return err
+	}
+	e.Network = w.Name
+	found, err := s.Get(ctx, ref)
+	if err != nil {
+		return err
+	}
+	c, unlock, err := s.lockContainer(found.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if !c.onBridges() {
+		return conflict("container %s has network mode %s: it cannot be connected to another network", c.Name, c.Spec.NetworkMode)
+	}
+	c.Spec.Networks = slices.Clone(c.endpoints())
+	if slices.ContainsFunc(c.Spec.Networks, func(o Endpoint) bool { return o.Network == w.Name }) {
+		return conflict("endpoint with name %s already exists in network %s", c.Name, w.Name)
+	}
+	c.Spec.Networks = append(c.Spec.Networks, e)
+	if pid := s.PID(c); found.Alive() && pid != 0 {
+		m, err := s.Networks().Join(c.ID, c.Name, c.State.Sandbox, fmt.Sprintf("/proc/%d/ns/net", pid),
+			[]networks.Want{{Network: w.ID, IP: e.IP, MAC: e.MAC}}, nil)
+		if err != nil {
+			return err
+		}
+		if err := s.takePlaces(c, m); err != nil {
+			return err
+		}
+	}
+	if err := s.save(c); err != nil {
+		return err
+	}
+	s.emit("network", "connect", w.ID, map[string]string{"container": c.ID, "name": w.Name, "type": "bridge"})
+	return s.refreshNames(c)
+}
+
+// Disconnect takes a container out of a network.
+func (s *Service) Disconnect(ctx context.Context, ref, network string) error {
+	w, err := s.Networks().Get(network)
+	if err != nil {
+		return err
+	}
+	found, err := s.Get(ctx, ref)
+	if err != nil {
+		return err
+	}
+	c, unlock, err := s.lockContainer(found.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	here := func(e Endpoint) bool { return e.Network == w.Name || e.Network == w.ID }
+	if !slices.ContainsFunc(c.endpoints(), here) {
+		return conflict("container %s is not connected to network %s", c.ID, w.Name)
+	}
+	c.Spec.Networks = slices.DeleteFunc(slices.Clone(c.endpoints()), here)
+	if len(c.Spec.Networks) == 0 {
+		c.Spec.NetworkMode = "none"
+	}
+	if err := s.Networks().Disconnect(c.ID, w.ID); err != nil {
+		return err
+	}
+	c.State.Networks = slices.DeleteFunc(c.State.Networks, func(a Attachment) bool { return a.ID == w.ID })
+	if err := s.save(c); err != nil {
+		return err
+	}
+	s.emit("network", "disconnect", w.ID, map[string]string{"container": c.ID, "name": w.Name, "type": "bridge"})
 	return s.refreshNames(c)
 }
