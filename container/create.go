@@ -55,6 +55,11 @@ func (e *Engine) makeContainer(ctx context.Context, c *container) error {
 	if err != nil {
 		return err
 	}
+	asked, extra := c.config, c.Extra
+	if c.config, c.Extra, err = withDevices(asked, extra); err != nil {
+		c.config, c.Extra = asked, extra
+		return err
+	}
 	c.ImageID, c.Stop = snapshot.ImageID, snapshot.Config.StopSignal
 	spec, err := c.spec(snapshot)
 	if err != nil {
@@ -70,6 +75,7 @@ func (e *Engine) makeContainer(ctx context.Context, c *container) error {
 	if err := writeJSON(filepath.Join(c.dir, specFile), spec); err != nil {
 		return err
 	}
+	c.config, c.Extra = asked, extra // the record is of what was asked for
 	return c.save()
 }
 

@@ -287,3 +287,127 @@ func TestDisksAreForPrivilegedContainersOnly(t *testing.T) {
 		}
 	}
 }
+
+func TestLabelsThatTheKernelLacksAreRefusedAndUnconfinedIsNot(t *testing.T) {
+	r := newRig(t)
+	r.runPod()
+	create := func(change func(*cri.LinuxContainerSecurityContext)) error {
+		config := command("true")
+		change(config.Linux.SecurityContext)
+		_, err := r.engine.CreateContainer(context.Background(), r.id, config, r.pod)
+		return err
+	}
+	if err := create(func(s *cri.LinuxContainerSecurityContext) {
+		s.Apparmor = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Localhost, LocalhostRef: "no-such-profile"}
+	}); err == nil || !strings.Contains(err.Error(), `AppArmor profile "no-such-profile"`) {
+		t.Errorf("an AppArmor profile that is not there: %v", err)
+	}
+	if err := create(func(s *cri.LinuxContainerSecurityContext) {
+		s.Apparmor = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Unconfined}
+	}); err != nil {
+		t.Errorf("unconfined: %v", err)
+	}
+	_, err := os.Stat("/sys/fs/selinux/enforce")
+	if got := create(func(s *cri.LinuxContainerSecurityContext) { s.SelinuxOptions = &cri.SELinuxOption{Level: "s0:c1"} }); (got == nil) != (err == nil) {
+		t.Errorf("an SELinux context: %v", got)
+	}
+}
+
+func TestTheSessionKeyringIsTheContainersOwn(t *testing.T) {
+	r := newRig(t)
+	_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
+	check(t, err)
+	host, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
+	check(t, err)
+	config := command("/proc/self/exe")
+	config.Envs = []*cri.KeyValue{{Key: keysEnv, Value: []byte("1")}}
+	config.Linux.SecurityContext.Seccomp = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Unconfined}
+	out, _ := r.result(config)
+	if !strings.HasPrefix(out, "keyring ") || strings.Contains(out, fmt.Sprint(host)) {
+		t.Errorf("the machine's keyring is %d, the container has %s", host, out)
+	}
+}
+
+// CVE-2024-21626, the other half: nothing of the runtime's is open where a path could lead out through it.
+func TestNoDescriptorLeadsOut(t *testing.T) {
+	r := newRig(t)
+	id := r.launch(sh("ls -l /proc/self/fd; ls /proc/self/fd/*/../../../../../../../../" + r.config.StateDir + " 2>&1; echo end; sleep 1000"))
+	r.eventually("it has told", func() bool { return strings.Contains(r.output(), "end") })
+	for how, out := range map[string]string{"start": r.output(), "exec": r.exec(id, "ls -l /proc/self/fd")} {
+		for _, bad := range []string{"memfd", "cgroup", r.id, "/state", "overlay"} {
+			if strings.Contains(out, bad) && !strings.Contains(out, "No such file") {
+				t.Errorf("%s: %q is open:\n%s", how, bad, out)
+			}
+		}
+	}
+}
+
+// CVE-2025-31133, CVE-2025-52565, CVE-2025-52881: an image, or a volume that another container changes meanwhile, puts
+// links where the runtime mounts or writes.
+func TestLinksInPlaceOfWhatTheRuntimeMountsAreOfNoUse(t *testing.T) {
+	r := newRig(t)
+	volume := t.TempDir()
+	check(t, os.Symlink("/proc/sys/kernel", filepath.Join(volume, "null")))
+	check(t, os.Symlink("/proc/sysrq-trigger", filepath.Join(volume, "console")))
+	config := sh("(: >> /proc/sys/kernel/core_pattern); [ -c /dev/null ] && echo null")
+	config.Tty = true
+	config.Mounts = []*cri.Mount{{HostPath: volume, ContainerPath: "/dev/links"}}
+	config.Linux.SecurityContext.MaskedPaths = append([]string{"/dev/links/console"}, defaultMasked...)
+	config.Linux.SecurityContext.ReadonlyPaths = append([]string{"/dev/links/null"}, defaultReadOnly...)
+	out, status := r.result(config)
+	if status.Reason == reasonStartError {
+		return // refused altogether
+	}
+	if strings.Count(out, "Read-only file system")+strings.Count(out, "ermission denied") == 0 || !strings.Contains(out, "null") {
+		t.Errorf("it says:\n%s", out)
+	}
+}
+
+func TestEverythingInAGroupDiesWithTheContainer(t *testing.T) {
+	r := newRig(t)
+	config := sh("for i in 1 2 3 4 5 6 7 8; do (while true; do sleep 1000 & sleep 0.01; done) & done; echo up; sleep 1000")
+	id := r.launch(config)
+	r.eventually("it forks", func() bool { return strings.Contains(r.output(), "up") })
+	all, err := r.engine.Top(context.Background(), id)
+	check(t, err)
+	check(t, r.engine.RemoveContainer(context.Background(), id))
+	for _, p := range all {
+		if again, err := readProcess(p.PID, p.Started); err == nil && again.State != "Z" && again.Name == p.Name && len(again.Args) > 0 && again.Args[0] == p.Args[0] {
+			t.Errorf("left: %+v", again)
+		}
+	}
+}
+
+func TestTheShimTakesNoHugePagesAndCannotBeInspected(t *testing.T) {
+	r := newRig(t)
+	r.runPod()
+	s, err := r.engine.sandbox(r.id)
+	check(t, err)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.ShimPID))
+	check(t, err)
+	if !strings.Contains(string(status), "THP_enabled:\t0") {
+		t.Errorf("huge pages are enabled:\n%s", status)
+	}
+}
+
+func TestCDIDevicesAreGiven(t *testing.T) {
+	r := newRig(t)
+	dir := "/var/run/cdi"
+	check(t, os.MkdirAll(dir, 0o755))
+	file := filepath.Join(dir, fmt.Sprintf("dhow-test-%d.json", os.Getpid()))
+	t.Cleanup(func() { os.Remove(file); os.Remove(dir) })
+	kind := fmt.Sprintf("dhow.test/d%d", os.Getpid())
+	check(t, os.WriteFile(file, []byte(`{"cdiVersion": "0.6.0", "kind": "`+kind+`", "devices": [{"name": "one", "containerEdits": {
+		"env": ["WINCH=one"], "deviceNodes": [{"path": "/dev/winch", "hostPath": "/dev/zero"}],
+		"mounts": [{"hostPath": "/etc/hostname", "containerPath": "/winch", "options": ["ro", "rbind"]}],
+		"hooks": [{"hookName": "startContainer", "path": "/bin/sh", "args": ["sh", "-c", "echo hooked > /tmp/hook"]}], "additionalGids": [4242]}}]}`), 0o644))
+	config := sh("echo $WINCH; head -c 3 /dev/winch | wc -c; [ -s /winch ] && echo mounted; cat /tmp/hook; id -G")
+	config.CDIDevices = []*cri.CDIDevice{{Name: kind + "=one"}}
+	if out, _ := r.result(config); out != "one\n3\nmounted\nhooked\n0 4242" {
+		t.Errorf("it says %s", out)
+	}
+	config.CDIDevices[0].Name = kind + "=two"
+	if _, err := r.engine.CreateContainer(context.Background(), r.id, config, r.pod); err == nil || !strings.Contains(err.Error(), kind+"=two") {
+		t.Errorf("one that is not described: %v", err)
+	}
+}

@@ -93,6 +93,10 @@ func (c *container) rights(p *shim.Process) error {
 	if p.Seccomp, err = filter(s, p.Capabilities); err != nil {
 		return err
 	}
+	p.StrictGroups = s.SupplementalGroupsPolicy == cri.SupplementalGroupsPolicy_Strict
+	if err := labels(s, p); err != nil {
+		return err
+	}
 	if r := linux.GetResources(); r != nil {
 		score := int(r.OomScoreAdj)
 		p.OOMScoreAdj = &score

@@ -123,6 +123,8 @@ type Process struct {
 	Groups []uint32 `json:"groups"`
 	// GroupNames are further groups, by name or number, looked up in the container.
 	GroupNames []string `json:"groupNames,omitempty"`
+	// StrictGroups leaves out the groups that the image's /etc/group lists the user in.
+	StrictGroups bool `json:"strictGroups,omitempty"`
 	// Capabilities is the mask of those it may have, by number.
 	Capabilities    uint64            `json:"capabilities"`
 	NoNewPrivileges bool              `json:"noNewPrivileges"`

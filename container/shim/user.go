@@ -28,7 +28,7 @@ func resolveUser(p *Process) (user, error) {
 	if p.UID != nil {
 		name = strconv.FormatInt(*p.UID, 10)
 	}
-	merge := group == "" || p.GID != nil
+	merge := !p.StrictGroups && (group == "" || p.GID != nil)
 	if p.GID != nil {
 		group = strconv.FormatInt(*p.GID, 10)
 	}
