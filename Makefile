@@ -5,7 +5,7 @@ K8S      := $(shell go list -m -f '{{.Version}}' k8s.io/apiserver 2>/dev/null | 
 LDFLAGS  := -s -w -X dhow/cli.version=$(VERSION) -X k8s.io/component-base/version.gitVersion=$(K8S)+dhow
 BUILD    := go build -ldflags '$(LDFLAGS)'
 
-.PHONY: build shim arm64 demo test lint e2e vm-test clients bench bench-api conformance conformance-api gen clean
+.PHONY: build shim arm64 demo test lint e2e vm-test clients bench bench-images bench-api conformance conformance-api gen clean
 
 build: shim ## bin/dhow, static
 	$(BUILD) -tags shimbinary -o bin/dhow .
@@ -38,6 +38,9 @@ clients: build ## clients that others wrote: kubectl, helm, an operator, the npm
 
 bench: build ## our figures beside the peers' that are installed
 	bench/run
+
+bench-images: build ## pull and unpack of an image beside podman's
+	bench/images/run $(ARGS)
 
 bench-api: build ## our API server beside upstream's; ARGS='-crds 1000 -more-pods 50000' for all of it
 	bench/api/run $(ARGS)
