@@ -51,20 +51,44 @@ func pullForEver(work []string, out io.Writer) error {
 		if _, err := fmt.Fprintln(out, "begin"); err != nil {
 			return err
 		}
-		if _, err := s.PullImage(ctx, ref, nil, nil); err != nil {
+		if err := workOnce(ctx, s, ref, archive); err != nil {
 			return err
-		}
-		loaded, err := s.loadFile(ctx, archive)
-		if err != nil {
-			return err
-		}
-		for _, name := range append(loaded, ref) {
-			if err := s.RemoveImage(ctx, name); err != nil {
-				return err
-			}
 		}
 	}
 }
+
+// workOnce pulls, snapshots, commits, loads and removes.
+func workOnce(ctx context.Context, s *Store, ref, archive string) error {
+	if _, err := s.PullImage(ctx, ref, nil, nil); err != nil {
+		return err
+	}
+	snap, err := s.Snapshot(ctx, "work", ref)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(snap.Upper, "new"), []byte("new"), 0o600); err != nil {
+		return err
+	}
+	if _, err := s.Commit(ctx, "work", Commit{Names: []string{committed}}); err != nil {
+		return err
+	}
+	loaded, err := s.loadFile(ctx, archive)
+	if err != nil {
+		return err
+	}
+	if err := s.RemoveSnapshot(ctx, "work"); err != nil {
+		return err
+	}
+	for _, name := range append(loaded, ref, committed) {
+		if err := s.RemoveImage(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// committed is the name of the child's commits.
+const committed = "example.org/committed:1"
 
 func (s *Store) loadFile(ctx context.Context, path string) ([]string, error) {
 	f, err := os.Open(path)
@@ -221,6 +245,15 @@ func TestAKillAtAnyMomentLeavesWholeImagesAndNothingElse(t *testing.T) {
 		}
 		if left := leftovers(t, s); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
+		}
+		if damaged, err := s.Verify(t.Context()); err != nil || len(damaged) > 0 {
+			t.Errorf("damaged %v, %v", damaged, err)
+		}
+		if err := s.RemoveSnapshot(t.Context(), "work"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.RemoveImage(t.Context(), committed); err != nil {
+			t.Fatal(err)
 		}
 		images, err := s.ListImages(t.Context())
 		if err != nil {

@@ -27,24 +27,25 @@ func (s *Store) stageRemote(ctx context.Context, lease *Lease, in incoming, prog
 	}
 	defer unlock()
 	path := s.path("downloads", hex)
-	made, before, err := s.stageFile(ctx, lease, path, in, progress)
-	if errors.Is(err, errAnother) && before > 0 { // a crash may have spoilt what was there
+	made, suspect, err := s.stageFile(ctx, lease, path, in, progress)
+	if suspect {
 		made, _, err = s.stageFile(ctx, lease, path, in, progress)
 	}
 	return made, err
 }
 
-// stageFile tells how much of the blob was there before.
-func (s *Store) stageFile(ctx context.Context, lease *Lease, path string, in incoming, progress func(Progress)) (made staged, before int64, err error) {
+// stageFile calls a failure suspect if it may come of what was there before, which a crash may have spoilt.
+func (s *Store) stageFile(ctx context.Context, lease *Lease, path string, in incoming, progress func(Progress)) (made staged, suspect bool, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return made, 0, err
+		return made, false, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	d := newDownload(f, in.desc.Size, sha256.New())
-	if before, err = d.begin(); err != nil {
+	before, err := d.begin()
+	if err != nil {
 		cancel(nil)
-		return made, 0, errors.Join(err, f.Close())
+		return made, false, errors.Join(err, f.Close())
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -55,14 +56,17 @@ func (s *Store) stageFile(ctx context.Context, lease *Lease, path string, in inc
 	if err == nil {
 		err = d.verify(in.desc.Digest.String())
 	}
+	broke := d.broke()
 	cancel(err) // who waits for the rest of a broken archive waits no more
 	<-ended
-	keep := err != nil && d.broke() && !errors.Is(err, unix.ENOSPC)
+	full := errors.Is(err, unix.ENOSPC)
+	keep := err != nil && broke && !full
+	suspect = err != nil && !keep && !full && before > 0
 	err = errors.Join(err, f.Close())
 	if !keep {
 		err = errors.Join(err, ignoreMissing(os.Remove(path)))
 	}
-	return made, before, err
+	return made, suspect, err
 }
 
 // download is a file that one goroutine fills and another reads meanwhile.

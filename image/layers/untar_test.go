@@ -166,7 +166,12 @@ func FuzzUntar(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		root, intact := arena(t)
-		_ = untar(bytes.NewReader(data), root)
+		m, err := Unpack(bytes.NewReader(data), filepath.Dir(root), Limits{})
 		intact()
+		if err == nil {
+			if err := Verify(filepath.Dir(root), m.DiffID); err != nil {
+				t.Errorf("it is not read back: %v", err)
+			}
+		}
 	})
 }

@@ -27,6 +27,9 @@ func Parse(ref string) (name.Reference, error) {
 		return nil, fmt.Errorf("%w: %q… is longer than %d bytes", ErrInvalid, ref[:40], longest)
 	}
 	r, err := name.ParseReference(ref)
+	if err == nil && strings.HasPrefix(r.Context().RegistryStr(), ".") {
+		err = errors.New("a registry's name does not begin with a dot")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %q: %w", ErrInvalid, ref, err)
 	}

@@ -175,13 +175,18 @@ func (f *File) mirrored(ref name.Reference, m Mirror, text string) (*Source, err
 	if u.Scheme == "http" {
 		options = append(options, name.Insecure)
 	}
-	prefix := strings.Trim(strings.TrimSuffix(strings.Trim(u.Path, "/"), "v2"), "/")
-	full := u.Host + "/" + strings.TrimPrefix(prefix+"/"+repo, "/") + names.Separator(ref) + ref.Identifier()
-	mirrored, err := name.ParseReference(full, options...)
+	host, err := name.NewRegistry(u.Host, options...)
 	if err != nil {
 		return nil, err
 	}
+	mirrored := name.Reference(host.Repo(repo).Tag(ref.Identifier()))
+	if _, ok := ref.(name.Digest); ok {
+		mirrored = host.Repo(repo).Digest(ref.Identifier())
+	}
 	t, err := f.transport(u.Host)
+	if base := strings.TrimRight(u.Path, "/"); base != "" && base != "/v2" {
+		t = based{t, u.Host, base}
+	}
 	return &Source{Ref: mirrored, transport: t, auth: f.auth(u.Host)}, err
 }
 

@@ -164,7 +164,11 @@ func (s *Source) Config(ctx context.Context, d v1.Descriptor) ([]byte, error) {
 
 // Close frees its connections.
 func (s *Source) Close() {
-	if r, ok := s.transport.(*resuming); ok {
+	t := s.transport
+	if b, ok := t.(based); ok {
+		t = b.next
+	}
+	if r, ok := t.(*resuming); ok {
 		r.closeIdle()
 	}
 }

@@ -78,6 +78,22 @@ func (c *TLS) config() (*tls.Config, error) {
 	return config, nil
 }
 
+// based is a transport for an endpoint with a path of its own, which stands for the protocol's /v2 then, as k3s has it.
+type based struct {
+	next http.RoundTripper
+	host string
+	path string
+}
+
+// RoundTrip implements http.RoundTripper. /v2/ alone asks who may come in, and stays.
+func (b based) RoundTrip(r *http.Request) (*http.Response, error) {
+	if rest, ok := strings.CutPrefix(r.URL.Path, "/v2/"); ok && rest != "" && r.URL.Host == b.host {
+		r = r.Clone(r.Context())
+		r.URL.Path, r.URL.RawPath = b.path+"/"+rest, ""
+	}
+	return b.next.RoundTrip(r)
+}
+
 // bounded is a transport that reads no endless manifests.
 type bounded struct{ next http.RoundTripper }
 

@@ -1,0 +1,65 @@
+package image
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+func FuzzManifest(f *testing.F) {
+	digest := "sha256:" + strings.Repeat("0", 64)
+	f.Add([]byte(fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[%s]}`, manifestType,
+		descriptor(configType, digest, 2), descriptor(layerType, digest, 1024))))
+	f.Add([]byte(fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, indexType, descriptor(manifestType, digest, 2))))
+	f.Add([]byte(`{"layers":[{"size":-1}],"config":{"digest":"sha256:"}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if m, err := parseManifest(types.OCIManifestSchema1, data); err == nil {
+			for _, d := range m.Layers {
+				if d.Size < 0 || !isDigest(d.Digest.String()) {
+					t.Errorf("a layer %v was taken", d)
+				}
+			}
+		}
+		if h, err := ofIndex(data, thisMachine()); err == nil && h.Algorithm != "" && len(h.Hex) < 32 {
+			t.Errorf("a digest %v was taken", h)
+		}
+	})
+}
+
+func FuzzConfig(f *testing.F) {
+	digest := "sha256:" + strings.Repeat("0", 64)
+	f.Add([]byte(`{"os":"linux","rootfs":{"type":"layers","diff_ids":["` + digest + `"]},"config":{"Env":["a=b"]},"history":[{}]}`))
+	f.Add([]byte(`{"rootfs":{"diff_ids":["sha256:../../x"]}}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := arrival{config: data, want: thisMachine(), layers: make([]incoming, 1)}.record()
+		if err != nil {
+			return
+		}
+		for _, id := range r.Layers {
+			if !isDigest(id) {
+				t.Errorf("layer %q was taken", id)
+			}
+		}
+		if _, err := r.spec(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func FuzzChanges(f *testing.F) {
+	for _, line := range []string{`CMD ["a", "b"]`, `ENV a=b c="d e"`, `LABEL x='y`, "EXPOSE 80 90/udp", "WORKDIR /x"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		change, err := ParseChanges([]string{line})
+		if err == nil {
+			err = change(&RunConfig{})
+		}
+		if err != nil && !strings.Contains(err.Error(), "--change") {
+			t.Error(err)
+		}
+	})
+}
