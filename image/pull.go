@@ -62,6 +62,9 @@ func (s *Store) Pull(ctx context.Context, ref string, o PullOptions) (Pulled, er
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
+	if _, err := s.settle(); err != nil { // of earlier pulls
+		return Pulled{}, err
+	}
 	p, err := s.pull(ctx, ref, parsed, want, o)
 	return p, s.tidyIfFull(err)
 }

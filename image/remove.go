@@ -77,7 +77,7 @@ func (s *Store) remove(ref string, o RemoveOptions) (Removed, error) {
 	}
 	if last {
 		if err := s.unused(r, o); err != nil {
-			return Removed{}, fmt.Errorf("remove %s: %w", ref, err)
+			return Removed{}, err
 		}
 	}
 	return s.drop(r, doomed, last)
@@ -161,7 +161,7 @@ func (s *Store) unused(r record, o RemoveOptions) error {
 	}
 	for _, snap := range made {
 		if snap.Image == r.ID && (o.KeepUsed || !o.Force) {
-			return fmt.Errorf("%w: by %s", ErrInUse, snap.Key)
+			return fmt.Errorf("conflict: unable to delete %s (must be forced) - %w by container %s", short(r.ID), ErrInUse, snap.Key)
 		}
 	}
 	return nil

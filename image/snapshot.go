@@ -23,6 +23,9 @@ type snapshot struct {
 	Config ocispec.ImageConfig `json:"config"`
 }
 
+// old snapshots do not say what they lie over; containers may still run on them.
+func (s snapshot) old() bool { return s.Layers == nil }
+
 const snapshotFile = "snapshot.json"
 
 // Snapshot implements container.Images.
@@ -33,7 +36,7 @@ func (s *Store) Snapshot(_ context.Context, key, image string) (*rootfs.Snapshot
 			return snapshot{}, err
 		}
 		spec, err := r.spec()
-		return snapshot{Key: key, Image: r.ID, Layers: r.Layers, Config: spec.Config.ImageConfig}, err
+		return snapshot{Key: key, Image: r.ID, Layers: append([]string{}, r.Layers...), Config: spec.Config.ImageConfig}, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("snapshot of %s: %w", image, err)
@@ -49,7 +52,7 @@ func (s *Store) SnapshotOf(_ context.Context, key string, ids []string, config o
 				return snapshot{}, fmt.Errorf("layer %s: %w", id, fs.ErrNotExist)
 			}
 		}
-		return snapshot{Key: key, Layers: ids, Config: config}, nil
+		return snapshot{Key: key, Layers: append([]string{}, ids...), Config: config}, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("snapshot %s: %w", key, err)
@@ -72,6 +75,9 @@ func (s *Store) snapshotOf(key string, describe func() (snapshot, error)) (*root
 		}
 		return s.makeSnapshot(dir, made)
 	})
+	if err == nil && made.old() {
+		err = fmt.Errorf("%s was made by an older dhow: make the container again", key)
+	}
 	if err != nil {
 		return nil, err
 	}

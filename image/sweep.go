@@ -17,7 +17,10 @@ import (
 const unfinishedKept = 24 * time.Hour
 
 // marks are the digests (bare) that nothing may remove.
-type marks struct{ layers, images map[string]bool }
+type marks struct {
+	layers, images map[string]bool
+	every          bool // all layers: somebody needs some and does not say which
+}
 
 // mark finds what images, snapshots and leases need. The caller has the exclusive lock.
 func (s *Store) mark() (marks, error) {
@@ -35,6 +38,7 @@ func (s *Store) mark() (marks, error) {
 	}
 	for _, snap := range made {
 		m.addLayers(snap.Layers)
+		m.every = m.every || snap.old()
 		if len(snap.Layers) == 0 {
 			m.addLayers([]string{layers.Empty})
 		}
@@ -91,7 +95,7 @@ func (s *Store) collect(now time.Time) (rubbish []string, gone []Layer, err erro
 		return nil, nil, err
 	}
 	for _, e := range entries {
-		if keep.layers[e.Name()] {
+		if keep.every || keep.layers[e.Name()] {
 			continue
 		}
 		layer := Layer{DiffID: "sha256:" + e.Name()}
