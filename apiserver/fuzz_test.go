@@ -50,7 +50,7 @@ func FuzzPatches(f *testing.F) {
 	for _, seed := range []string{
 		`[{"op":"add","path":"/metadata/labels","value":{"a":"b"}},{"op":"copy","from":"/spec","path":"/spec/containers/-"}]`,
 		`{"spec":{"containers":[{"name":"a","$patch":"delete"}],"$setElementOrder/containers":[{"name":"b"}]}}`,
-		`{"metadata":{"labels":null},"spec":{"$retainKeys":["containers"],"containers":[]}}`,
+		`{"spec":{"containers":[{"nam}":"a"},{"name":"a"}]}}`, `{"metadata":{"labels":null},"spec":{"$retainKeys":["containers"],"containers":[]}}`,
 		`{"apiVersion":"v1","kind":"Pod","metadata":{"managedFields":[{}]},"spec":{"containers":[{"name":"a"},{"name":"a"}]}}`, "a: [", "null", "[]",
 	} {
 		for i := range kinds {

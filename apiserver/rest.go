@@ -32,6 +32,11 @@ func (r *resource) Delete(ctx context.Context, name string, validate rest.Valida
 	return r.Store.Delete(ctx, name, validate, options)
 }
 
+// Update implements rest.Updater.
+func (r *resource) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, update rest.ValidateObjectUpdateFunc, force bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	return r.Store.Update(ctx, name, patched{info}, create, update, force, options)
+}
+
 // ShortNames and Categories are what discovery tells kubectl.
 func (r *resource) ShortNames() []string { return r.kind.ShortNames }
 func (r *resource) Categories() []string { return r.kind.Categories }
@@ -167,7 +172,7 @@ func (s *status) Get(ctx context.Context, name string, options *metav1.GetOption
 }
 
 func (s *status) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, update rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return s.store.Update(ctx, name, info, create, update, false, options)
+	return s.store.Update(ctx, name, patched{info}, create, update, false, options)
 }
 
 func (s *status) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return s.reset }
