@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/image/layers"
 )
 
 // ImageStatus implements Service.
@@ -51,10 +54,34 @@ func describe(d *Details) *cri.Image {
 	return image
 }
 
-// UsedBytes implements Service.
+// UsedBytes implements Service. What layers take is known since they were unpacked; only the rest is counted.
 func (s *Store) UsedBytes(context.Context) (uint64, error) {
+	entries, err := os.ReadDir(s.path("layers"))
+	if err != nil {
+		return 0, err
+	}
 	var sum uint64
-	err := filepath.WalkDir(s.dir, func(_ string, d fs.DirEntry, err error) error {
+	for _, e := range entries {
+		if m, err := layers.Read(s.path("layers", e.Name())); err == nil {
+			sum += m.Size
+		}
+	}
+	for _, folder := range folders {
+		if folder == "layers" {
+			continue
+		}
+		blocks, err := blocksOf(s.path(folder))
+		if err != nil {
+			return 0, err
+		}
+		sum += blocks
+	}
+	return sum, nil
+}
+
+// blocksOf is what a folder takes on disk; files that go meanwhile take nothing.
+func blocksOf(dir string) (sum uint64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return ignoreMissing(err)
 		}
