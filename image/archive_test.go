@@ -265,6 +265,11 @@ func TestOnAFullDiskPullAndLoadSaySoAndLeaveNothing(t *testing.T) {
 			_, err := s.Load(t.Context(), bytes.NewReader(dockerArchive(t, big, large)), nil)
 			return err
 		},
+		"import": func() error {
+			_, err := s.Import(t.Context(), bytes.NewReader(make20MB(t)), ImportOptions{})
+			return err
+		},
+		"commit": func() error { return commitBig(t, s, small) },
 		"load what unpacks too big": func() error {
 			_, err := s.Load(t.Context(), bytes.NewReader(compressed(t, dockerArchive(t, big, large), gzipped)), nil)
 			return err
@@ -284,4 +289,31 @@ func TestOnAFullDiskPullAndLoadSaySoAndLeaveNothing(t *testing.T) {
 	if _, err := s.PullImage(t.Context(), big, nil, nil); err != nil {
 		t.Errorf("with space again: %v", err)
 	}
+}
+
+func make20MB(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "large", Size: 20 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, 20<<20)); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// commitBig fills most of the disk with a container's change and commits that.
+func commitBig(t *testing.T, s *Store, ref string) error {
+	t.Helper()
+	snap, err := s.Snapshot(t.Context(), "big", ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(snap.Upper, "large"), make([]byte, 5<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Commit(t.Context(), "big", Commit{})
+	return errors.Join(err, s.RemoveSnapshot(t.Context(), "big"))
 }

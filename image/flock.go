@@ -13,23 +13,42 @@ import (
 // retryLock is how often somebody who waits for a lock looks again: waiting in the kernel could not be given up.
 const retryLock = 20 * time.Millisecond
 
-// flock takes a lock file's lock, by LOCK_SH, LOCK_EX and LOCK_NB.
+// flock takes a lock file's lock, by LOCK_SH, LOCK_EX and LOCK_NB. A file that was removed meanwhile locks nothing, and
+// is made again.
 func flock(path string, how int) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock image store: %w", err)
-	}
 	for {
-		err = unix.Flock(int(f.Fd()), how)
-		if !errors.Is(err, unix.EINTR) {
-			break
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("lock image store: %w", err)
+		}
+		err = lockFile(f, how)
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("lock image store: %w", err)
+		}
+		if still(f, path) {
+			return func() { f.Close() }, nil
+		}
+		f.Close()
+	}
+}
+
+func lockFile(f *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
+			return err
 		}
 	}
+}
+
+// still tells whether a path is still the open file's.
+func still(f *os.File, path string) bool {
+	own, err := f.Stat()
 	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock image store: %w", err)
+		return false
 	}
-	return func() { f.Close() }, nil
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(own, there)
 }
 
 // waitLock waits for an exclusive lock until ctx ends; it calls waits once if it has to.

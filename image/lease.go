@@ -148,7 +148,7 @@ func (l *Lease) end() {
 	}
 }
 
-// living lists the folders of leases that somebody holds, and removes the others. The caller has the exclusive lock.
+// livingLeases lists the folders of leases that somebody holds, and removes the others. The caller has the exclusive lock.
 func (s *Store) livingLeases() ([]string, error) {
 	entries, err := os.ReadDir(s.path("leases"))
 	if err != nil {

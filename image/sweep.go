@@ -107,8 +107,31 @@ func (s *Store) collect(now time.Time) (rubbish []string, gone []Layer, err erro
 		}
 		gone = append(gone, layer)
 	}
+	if err := s.dropLocks(); err != nil {
+		return nil, gone, err
+	}
 	rubbish, err = s.rubbish()
 	return rubbish, gone, err
+}
+
+// dropLocks removes lock files that nobody holds.
+func (s *Store) dropLocks() error {
+	entries, err := os.ReadDir(s.path("locks"))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		unlock, err := flock(s.path("locks", e.Name()), unix.LOCK_EX|unix.LOCK_NB)
+		if err != nil {
+			continue // somebody has it
+		}
+		err = ignoreMissing(os.Remove(s.path("locks", e.Name())))
+		unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rubbish lists what is in tmp and belongs to no living lease.
