@@ -59,5 +59,6 @@ type Paths struct {
 	Engine, EngineState                   string // containers without a cluster: kept for ever, kept until a reboot
 	Manifests, Kubeconfig, RegistriesFile string // the administrator's
 	CRISocket                             string // for other people's tools
+	Foreign                               string // bundles of other OCI runtimes, kept until a reboot
 	Lock                                  string // held while a server runs
 }

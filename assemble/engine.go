@@ -4,6 +4,7 @@ import (
 	"path"
 
 	"dhow/container"
+	"dhow/container/foreign"
 	"dhow/engine"
 	"dhow/image"
 )
@@ -16,6 +17,15 @@ func Engine(c ServerConfig) (*container.Engine, *image.Store, error) {
 	}
 	engine, err := container.New(container.Config{StateDir: c.Containers, CgroupParent: c.CgroupParent, Images: images, Log: c.Log})
 	return engine, images, err
+}
+
+// Runtime is Engine for what must reach into containers, those of other OCI runtimes included.
+func Runtime(c ServerConfig) (*foreign.Runtime, error) {
+	engine, images, err := Engine(c)
+	if err != nil {
+		return nil, err
+	}
+	return foreign.New(foreign.Config{Engine: engine, Images: images, StateDir: c.Foreign, Log: c.Log})
 }
 
 // Images opens the image store of a root.

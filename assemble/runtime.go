@@ -2,8 +2,11 @@ package assemble
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 
 	"dhow/container"
+	"dhow/container/foreign"
 	"dhow/cri/client"
 	criserver "dhow/cri/server"
 	"dhow/image"
@@ -16,6 +19,8 @@ type RuntimeConfig struct {
 	// Endpoint is another CRI runtime's socket, ImageEndpoint its image service's (Endpoint when empty). Without one it is
 	// the engine of this binary.
 	Endpoint, ImageEndpoint string
+	// Handlers are the programs of further OCI runtimes by the names that RuntimeClasses call them.
+	Handlers map[string]string
 }
 
 // buildRuntime adds what runs containers: our engine, served to others as CRI, or the client of another runtime.
@@ -28,13 +33,19 @@ func (s *server) buildRuntime(images *image.Store, pods *network.Network) (conta
 	if err != nil {
 		return nil, nil, err
 	}
-	s.add(lifecycle.Part{Name: "containers", Run: engine.Run, Ready: engine.Ready})
-	served, err := criserver.New(criserver.Config{Socket: c.CRISocket, Runtime: engine, Images: images, ImageDir: c.Images, Log: c.Log})
+	runtime, err := foreign.New(foreign.Config{Engine: engine, Images: images, Programs: c.Runtime.Handlers, StateDir: c.Foreign, Log: c.Log})
+	if err != nil {
+		return nil, nil, err
+	}
+	s.add(lifecycle.Part{Name: "containers", Run: runtime.Run, Ready: runtime.Ready})
+	served, err := criserver.New(criserver.Config{
+		Socket: c.CRISocket, Runtime: runtime, Images: images, ImageDir: c.Images, OtherHandlers: slices.Sorted(maps.Keys(c.Runtime.Handlers)), Log: c.Log,
+	})
 	if err != nil {
 		return nil, nil, err
 	}
 	s.add(lifecycle.Part{Name: "cri", Run: served.Run})
-	return engine, images, nil
+	return runtime, images, nil
 }
 
 func (s *server) buildForeignRuntime() (container.Runtime, image.Service, error) {

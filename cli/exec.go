@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"dhow/assemble"
 	"dhow/container"
 	"dhow/engine"
 	"dhow/engine/flagtext"
@@ -77,11 +78,15 @@ func execIn(ctx context.Context, env *environment, ref string, f *execFlags, opt
 	c, err := service.Get(ctx, ref)
 	var missing *engine.NotFoundError
 	if errors.As(err, &missing) {
-		runtime, err := openEngine(env)
+		config, err := nodeConfig(env)
 		if err != nil {
 			return err
 		}
-		found, err := findContainer(ctx, runtime, ref)
+		runtime, err := assemble.Runtime(config)
+		if err != nil {
+			return err
+		}
+		found, err := findContainer(ctx, runtime.Engine, ref)
 		if err != nil {
 			return err
 		}

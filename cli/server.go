@@ -156,6 +156,7 @@ func serverPaths(env *environment) assemble.Paths {
 		Kubeconfig:     env.kubeconfig(),
 		RegistriesFile: env.registriesFile(),
 		CRISocket:      env.criSocket(),
+		Foreign:        filepath.Join(env.runDir(), "foreign"),
 		Lock:           filepath.Join(data, "lock"),
 	}
 }

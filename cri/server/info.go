@@ -12,11 +12,14 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// ownHandlers are the names by which RuntimeClasses choose our engine.
-func ownHandlers() []*cri.RuntimeHandler {
+// handlers are the names by which RuntimeClasses choose a runtime: our engine, and others of which nothing is known.
+func (s *runtimeService) handlers() []*cri.RuntimeHandler {
 	var all []*cri.RuntimeHandler
 	for _, name := range []string{"", "dhow"} {
 		all = append(all, &cri.RuntimeHandler{Name: name, Features: &cri.RuntimeHandlerFeatures{RecursiveReadOnlyMounts: true, UserNamespaces: true}})
+	}
+	for _, name := range s.OtherHandlers {
+		all = append(all, &cri.RuntimeHandler{Name: name, Features: &cri.RuntimeHandlerFeatures{}})
 	}
 	return all
 }
@@ -32,8 +35,8 @@ func (s *runtimeService) Status(ctx context.Context, r *cri.StatusRequest) (*cri
 	if err != nil {
 		return nil, err
 	}
-	answer := &cri.StatusResponse{Status: conditions, RuntimeHandlers: s.Handlers, Features: s.Features}
-	answer.Info = s.details(r.Verbose, &cri.StatusResponse{RuntimeHandlers: s.Handlers, Features: s.Features})
+	answer := &cri.StatusResponse{Status: conditions, RuntimeHandlers: s.handlers(), Features: s.Features}
+	answer.Info = s.details(r.Verbose, answer)
 	return answer, nil
 }
 

@@ -27,8 +27,8 @@ type Config struct {
 	Images  image.Service
 	// ImageDir is a folder on the file system that holds images and containers' layers.
 	ImageDir string
-	// Handlers are the runtime handlers that RunPodSandbox takes; ours alone, "" and "dhow", if nil.
-	Handlers []*cri.RuntimeHandler
+	// OtherHandlers are the names of runtime handlers that RunPodSandbox takes beside ours, "" and "dhow".
+	OtherHandlers []string
 	// Features of the runtime; none if nil.
 	Features *cri.RuntimeFeatures
 	// SetPodCIDRs is told a node agent's networks for pods. Nil where they come from elsewhere.
@@ -55,9 +55,6 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
-	}
-	if c.Handlers == nil {
-		c.Handlers = ownHandlers()
 	}
 	listener, err := socket.Listen(c.Socket)
 	if err != nil {
