@@ -110,6 +110,9 @@ func (s *Store) makeEmptyLayer() error {
 	return nil
 }
 
+// Layer describes a layer, if the store has it; else its error is fs.ErrNotExist.
+func (s *Store) Layer(_ context.Context, diffID string) (Layer, error) { return s.layerOf(diffID) }
+
 // layerOf describes a stored layer.
 func (s *Store) layerOf(diffID string) (Layer, error) {
 	m, err := layers.Read(s.layer(diffID))

@@ -1,0 +1,197 @@
+package build
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
+
+	"dhow/image"
+	"dhow/image/build/rooted"
+	"dhow/internal/rootfs"
+)
+
+// Folders in Dir.
+const (
+	cacheDir    = "cache"
+	mountsDir   = "mounts"
+	sessionsDir = "sessions"
+)
+
+// session is all that a build has on the machine while it works. It is written down before it is made, so that the
+// next build can clear away what a killed one has left:
+//
+//	Dir/sessions/<id>/lock          held while the build lives
+//	Dir/sessions/<id>/snapshot-<n>  a snapshot "build-<id>-<n>" of the store
+//	Dir/sessions/<id>/work/         contexts, stubs, copies
+//	RunDir/<id>/runner              the runner's state
+//	RunDir/<id>/mount-<n>           a mount
+//	RunDir/<id>/secret-<n>          a secret
+type session struct {
+	builder  *Builder
+	id       string
+	dir, run string
+	unlock   func()
+	lease    *image.Lease
+	next     atomic.Int64
+
+	mu     sync.Mutex
+	runner Runner // opened by the first RUN
+}
+
+// flock locks a file, which is made.
+func flock(path string, how int) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), how)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// open begins a session, and ends those whose processes were killed.
+func (b *Builder) open(ctx context.Context) (*session, error) {
+	if err := b.clear(ctx); err != nil {
+		return nil, fmt.Errorf("clear away what a killed build left: %w", err)
+	}
+	s := &session{builder: b, id: rand.Text()[:16]}
+	s.dir, s.run = filepath.Join(b.config.Dir, sessionsDir, s.id), filepath.Join(b.config.RunDir, s.id)
+	all, err := flock(filepath.Join(b.config.Dir, "lock"), unix.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	defer all()
+	if err := errors.Join(os.MkdirAll(filepath.Join(s.dir, "work"), 0o700), os.MkdirAll(s.run, 0o700)); err != nil {
+		return nil, err
+	}
+	if s.unlock, err = flock(filepath.Join(s.dir, "lock"), unix.LOCK_EX); err != nil {
+		return nil, err
+	}
+	if s.lease, err = b.config.Images.Lease(ctx, ""); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// clear ends the sessions whose processes are gone.
+func (b *Builder) clear(ctx context.Context) error {
+	all, err := flock(filepath.Join(b.config.Dir, "lock"), unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer all()
+	entries, err := os.ReadDir(filepath.Join(b.config.Dir, sessionsDir))
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, e := range entries {
+		s := &session{builder: b, id: e.Name(), dir: filepath.Join(b.config.Dir, sessionsDir, e.Name()), run: filepath.Join(b.config.RunDir, e.Name())}
+		s.unlock, err = flock(filepath.Join(s.dir, "lock"), unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			continue
+		}
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		if _, err := os.Stat(s.runnerDir()); err == nil {
+			if _, err := s.openRunner(); err != nil {
+				failed = errors.Join(failed, err)
+			}
+		}
+		failed = errors.Join(failed, s.close(), b.dropUnrecorded(ctx))
+	}
+	return failed
+}
+
+func (s *session) runnerDir() string { return filepath.Join(s.run, "runner") }
+
+func (s *session) openRunner() (Runner, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.runner != nil {
+		return s.runner, nil
+	}
+	if err := os.MkdirAll(s.runnerDir(), 0o700); err != nil {
+		return nil, err
+	}
+	r, err := s.builder.config.NewRunner(s.runnerDir())
+	s.runner = r
+	return r, err
+}
+
+// close removes all that the session has.
+func (s *session) close() error {
+	var failed error
+	if s.runner != nil {
+		failed = s.runner.Close()
+	}
+	mounts, _ := filepath.Glob(filepath.Join(s.run, "mount-*")) // the pattern is well-formed
+	for _, dir := range mounts {
+		failed = errors.Join(failed, rooted.Detach(dir))
+	}
+	marks, _ := filepath.Glob(filepath.Join(s.dir, "snapshot-*"))
+	for _, mark := range marks {
+		key := "build-" + s.id + "-" + filepath.Base(mark)
+		failed = errors.Join(failed, s.builder.config.Images.RemoveSnapshot(context.Background(), key))
+	}
+	if s.lease != nil {
+		failed = errors.Join(failed, s.lease.Release())
+	}
+	if failed == nil { // what is written down is cleared away later
+		failed = errors.Join(os.RemoveAll(s.run), os.RemoveAll(s.dir))
+	}
+	if s.unlock != nil {
+		s.unlock()
+	}
+	return failed
+}
+
+// snapshot makes a writable root over layers.
+func (s *session) snapshot(ctx context.Context, layers []string, config ocispec.ImageConfig) (key string, snap *rootfs.Snapshot, err error) {
+	mark := "snapshot-" + strconv.FormatInt(s.next.Add(1), 10)
+	if err := os.WriteFile(filepath.Join(s.dir, mark), nil, 0o600); err != nil {
+		return "", nil, err
+	}
+	key = "build-" + s.id + "-" + mark
+	snap, err = s.builder.config.Images.SnapshotOf(ctx, key, layers, config)
+	return key, snap, err
+}
+
+// discard removes a snapshot before the session ends.
+func (s *session) discard(key string) {
+	if err := s.builder.config.Images.RemoveSnapshot(context.Background(), key); err != nil {
+		s.builder.log.Debug("snapshot goes with its build", "err", err) // close removes it
+		return
+	}
+	_ = os.Remove(filepath.Join(s.dir, key[len("build-"+s.id+"-"):])) // close tries again
+}
+
+// folder makes a folder for something in the making.
+func (s *session) folder(kind string) (string, error) {
+	dir := filepath.Join(s.dir, "work", kind+"-"+strconv.FormatInt(s.next.Add(1), 10))
+	return dir, os.Mkdir(dir, 0o755)
+}
+
+// private names a file or folder that does not survive a reboot.
+func (s *session) private(kind string) string {
+	return filepath.Join(s.run, kind+"-"+strconv.FormatInt(s.next.Add(1), 10))
+}
