@@ -57,6 +57,8 @@ type Paths struct {
 	Encryption                            string // the keys of what etcd holds, kept for ever
 	Containers, Network                   string // kept until a reboot
 	Engine, EngineState                   string // containers without a cluster: kept for ever, kept until a reboot
+	Builds                                string // builds' cache, kept for ever
+	BuildRuns                             string // what builds at work have, kept until a reboot
 	Manifests, Kubeconfig, RegistriesFile string // the administrator's
 	CRISocket                             string // for other people's tools
 	Foreign                               string // bundles of other OCI runtimes, kept until a reboot

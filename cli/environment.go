@@ -26,6 +26,8 @@ func (e *environment) configDir() string { return e.path("etc/dhow") }
 
 func (e *environment) imagesDir() string      { return filepath.Join(e.dataDir(), "images") }
 func (e *environment) containersDir() string  { return filepath.Join(e.runDir(), "containers") }
+func (e *environment) buildsDir() string      { return filepath.Join(e.dataDir(), "build") }
+func (e *environment) buildRunsDir() string   { return filepath.Join(e.runDir(), "builds") }
 func (e *environment) networkDir() string     { return filepath.Join(e.runDir(), "network") }
 func (e *environment) criSocket() string      { return filepath.Join(e.runDir(), "cri.sock") }
 func (e *environment) podLogsDir() string     { return filepath.Join(e.dataDir(), "logs/pods") }

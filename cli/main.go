@@ -90,7 +90,7 @@ Start with 'dhow server', then 'dhow kubectl get nodes'. 'dhow demo' shows all o
 	}
 	add("cluster", newServerCommand(env), newKubectlCommand(env), newTokenCommand(env), newKeysCommand(env), newResetCommand(env), newSecretsEncryptCommand(env), newVersionCommand(env), newDemoCommand(env))
 	add("containers", containerCommands(env)...)
-	add("images", newPullCommand(env), newPushCommand(env), newImagesCommand(env), newTagCommand(env), newRmiCommand(env), newLoadCommand(env), newSaveCommand(env),
+	add("images", newBuildCommand(env), newBuilderCommand(env), newPullCommand(env), newPushCommand(env), newImagesCommand(env), newTagCommand(env), newRmiCommand(env), newLoadCommand(env), newSaveCommand(env),
 		newImportCommand(env), newHistoryCommand(env), newImageCommand(env), newLoginCommand(env), newLogoutCommand(env))
 	return root
 }

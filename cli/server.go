@@ -149,6 +149,8 @@ func serverPaths(env *environment) assemble.Paths {
 		Volumes:        filepath.Join(data, "pods"),
 		PodLogs:        env.podLogsDir(),
 		Containers:     env.containersDir(),
+		Builds:         env.buildsDir(),
+		BuildRuns:      env.buildRunsDir(),
 		Network:        env.networkDir(),
 		Engine:         filepath.Join(data, "engine"),
 		EngineState:    filepath.Join(env.runDir(), "engine"),
