@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dhow/assemble"
+	"dhow/cli/output"
 	"dhow/image/build"
 )
 
@@ -74,6 +75,6 @@ func pruneBuilds(cmd *cobra.Command, env *environment, o build.PruneOptions) err
 	for _, step := range done.Steps {
 		fmt.Fprintln(env.Stdout, step)
 	}
-	_, failed := fmt.Fprintf(env.Stdout, "Total:\t%s\n", bytesText(done.Bytes))
+	_, failed := fmt.Fprintf(env.Stdout, "Total:\t%s\n", output.Size(done.Bytes))
 	return errors.Join(err, failed)
 }
