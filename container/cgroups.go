@@ -9,6 +9,8 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/cgroups"
@@ -39,12 +41,35 @@ func makeGroup(group string, r *cgroups.Resources) ([]string, error) {
 }
 
 func groupManager(group string, r *cgroups.Resources) (cgroups.Manager, error) {
-	m, err := manager.New(&cgroups.Cgroup{Path: group, Resources: r})
+	tops, err := hierarchies()
+	if err != nil {
+		return nil, fmt.Errorf("cgroup %s: %w", group, err)
+	}
+	paths := make(map[string]string, len(tops))
+	for controller, top := range tops {
+		paths[controller] = filepath.Join(top, group)
+	}
+	m, err := manager.NewWithPaths(&cgroups.Cgroup{Path: group, Resources: r}, paths)
 	if err != nil {
 		return nil, fmt.Errorf("cgroup %s: %w", group, err)
 	}
 	return m, nil
 }
+
+// hierarchies are where the machine's control groups begin, by controller; under version 2 there is one, without a name.
+// They are looked for once: it takes longer than to make a group.
+var hierarchies = sync.OnceValues(func() (map[string]string, error) {
+	const probe = "/dhow-where" // never made
+	m, err := manager.New(&cgroups.Cgroup{Path: probe, Resources: &cgroups.Resources{}})
+	if err != nil {
+		return nil, err
+	}
+	tops := map[string]string{}
+	for controller, dir := range m.GetPaths() {
+		tops[controller] = strings.TrimSuffix(dir, probe)
+	}
+	return tops, nil
+})
 
 func groupDirs(m cgroups.Manager) []string {
 	dirs := slices.Collect(maps.Values(m.GetPaths()))
@@ -84,15 +109,14 @@ func killGroup(group string, shimPID int) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range groupDirs(m) {
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0o644); err == nil {
-			return nil // version 2, Linux 5.14
+	if cgroups.IsCgroup2UnifiedMode() {
+		for _, dir := range groupDirs(m) {
+			if err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0o644); err == nil {
+				return nil // Linux 5.14
+			}
 		}
 	}
-	pids, err := m.GetAllPids()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	pids, err := members(groupDirs(m))
 	if err != nil {
 		return fmt.Errorf("processes of cgroup %s: %w", group, err)
 	}
@@ -105,6 +129,17 @@ func killGroup(group string, shimPID int) error {
 		}
 	}
 	return nil
+}
+
+// members are the processes in and below a group. All hierarchies have the same ones, but a group need not be in each.
+func members(dirs []string) ([]int, error) {
+	for _, dir := range dirs {
+		pids, err := cgroups.GetAllPids(dir)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return pids, err
+		}
+	}
+	return nil, nil
 }
 
 // deviceRules forbid everything but making nodes, and the devices that every container has (runtime-spec).

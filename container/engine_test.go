@@ -172,14 +172,14 @@ func (r *rig) status(id string) *cri.ContainerStatus {
 
 func (r *rig) eventually(what string, done func() bool) {
 	r.t.Helper()
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(time.Minute) // an emulated machine is slow
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			r.t.Fatalf("not so after 15 s: %s", what)
+			r.t.Fatalf("not so after a minute: %s", what)
 		}
 	}
 }

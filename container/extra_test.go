@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/cgroups"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -128,6 +129,10 @@ func TestWhatMakesNoSenseIsRefused(t *testing.T) {
 	r := newRig(t)
 	r.runPod()
 	high, timeout := uint64(101), 5
+	swappiness := "not between 0 and 100"
+	if cgroups.IsCgroup2UnifiedMode() {
+		swappiness = "cgroup v2 has none"
+	}
 	for want, extra := range map[string]Extra{
 		"unknown resource limit":   {Rlimits: []Rlimit{{"files", 1, 1}}},
 		"over the hard limit":      {Rlimits: []Rlimit{{"nofile", 2, 1}}},
@@ -139,7 +144,7 @@ func TestWhatMakesNoSenseIsRefused(t *testing.T) {
 		"whole machine's":          {Sysctls: map[string]string{"vm.swappiness": "1"}},
 		"root directory":           {RootFS: &RootFS{Path: "/no/such"}},
 		"unknown option":           {Tmpfs: []Tmpfs{{Target: "/x", Options: []string{"encrypted"}}}},
-		"not between 0 and 100":    {Swappiness: &high},
+		swappiness:                 {Swappiness: &high},
 		"not between 10 and 1000":  {BlockIO: BlockIO{Weight: 5}},
 		"not a block device":       {BlockIO: BlockIO{ReadBPS: []DeviceLimit{{"/dev/null", 1}}}},
 		"device rule":              {DeviceRules: []string{"c 1 rwm"}},

@@ -399,7 +399,7 @@ func TestCDIDevicesAreGiven(t *testing.T) {
 	kind := fmt.Sprintf("dhow.test/d%d", os.Getpid())
 	check(t, os.WriteFile(file, []byte(`{"cdiVersion": "0.6.0", "kind": "`+kind+`", "devices": [{"name": "one", "containerEdits": {
 		"env": ["WINCH=one"], "deviceNodes": [{"path": "/dev/winch", "hostPath": "/dev/zero"}],
-		"mounts": [{"hostPath": "/etc/hostname", "containerPath": "/winch", "options": ["ro", "rbind"]}],
+		"mounts": [{"hostPath": "`+file+`", "containerPath": "/winch", "options": ["ro", "rbind"]}],
 		"hooks": [{"hookName": "startContainer", "path": "/bin/sh", "args": ["sh", "-c", "echo hooked > /tmp/hook"]}], "additionalGids": [4242]}}]}`), 0o644))
 	config := sh("echo $WINCH; head -c 3 /dev/winch | wc -c; [ -s /winch ] && echo mounted; cat /tmp/hook; id -G")
 	config.CDIDevices = []*cri.CDIDevice{{Name: kind + "=one"}}

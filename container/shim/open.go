@@ -75,14 +75,39 @@ func openPlain(dir string, user int) (int, error) {
 	return fd, nil
 }
 
-// overlay makes the overlay of an image's layers and a writable one.
+// overlay makes the overlay of an image's layers and a writable one. Since Linux 6.5 layers are named one by one; older
+// kernels want all in one option of limited length, so that they are named by descriptors there.
 func overlay(r Root) (int, error) {
+	root, err := overlayOf(r, func(fs int) error {
+		for _, dir := range r.Lower {
+			if err := unix.FsconfigSetString(fs, "lowerdir+", dir); err != nil {
+				return fmt.Errorf("layer %s: %w", dir, err)
+			}
+		}
+		return nil
+	})
+	if !errors.Is(err, unix.EINVAL) {
+		return root, err
+	}
+	var names []string
+	for _, dir := range r.Lower {
+		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return -1, fmt.Errorf("layer %s: %w", dir, err)
+		}
+		defer unix.Close(fd)
+		names = append(names, fmt.Sprintf("/proc/self/fd/%d", fd))
+	}
+	return overlayOf(r, func(fs int) error { return unix.FsconfigSetString(fs, "lowerdir", strings.Join(names, ":")) })
+}
+
+func overlayOf(r Root, lower func(fs int) error) (int, error) {
 	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, fmt.Errorf("open overlayfs: %w", err)
 	}
 	defer unix.Close(fs)
-	if err := setLower(fs, r.Lower); err != nil {
+	if err := lower(fs); err != nil {
 		return -1, fmt.Errorf("overlay root: %w", err)
 	}
 	for key, value := range map[string]string{"source": "overlay", "upperdir": r.Upper, "workdir": r.Work} {
@@ -248,20 +273,6 @@ func setReadOnly(fd int, m Mount) error {
 	}
 	if err := unix.MountSetattr(fd, "", flags, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
 		return fmt.Errorf("make read-only: %w", err)
-	}
-	return nil
-}
-
-// setLower names the layers one by one (Linux 6.5), or all in one option on older kernels.
-func setLower(fs int, dirs []string) error {
-	for i, dir := range dirs {
-		err := unix.FsconfigSetString(fs, "lowerdir+", dir)
-		if i == 0 && errors.Is(err, unix.EINVAL) {
-			return unix.FsconfigSetString(fs, "lowerdir", strings.Join(dirs, ":"))
-		}
-		if err != nil {
-			return fmt.Errorf("layer %s: %w", dir, err)
-		}
 	}
 	return nil
 }

@@ -1,6 +1,12 @@
 package shim
 
-import "golang.org/x/sys/unix"
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // Container is what a container's init needs to know; the engine writes it to a file.
 type Container struct {
@@ -126,17 +132,48 @@ type Process struct {
 	// StrictGroups leaves out the groups that the image's /etc/group lists the user in.
 	StrictGroups bool `json:"strictGroups,omitempty"`
 	// Capabilities is the mask of those it may have, by number.
-	Capabilities    uint64            `json:"capabilities"`
-	NoNewPrivileges bool              `json:"noNewPrivileges"`
-	Seccomp         []unix.SockFilter `json:"seccomp"`
-	Rlimits         []Rlimit          `json:"rlimits"`
-	OOMScoreAdj     *int              `json:"oomScoreAdj"`
-	TTY             bool              `json:"tty"`
+	Capabilities    uint64   `json:"capabilities"`
+	NoNewPrivileges bool     `json:"noNewPrivileges"`
+	Seccomp         Filter   `json:"seccomp"`
+	Rlimits         []Rlimit `json:"rlimits"`
+	OOMScoreAdj     *int     `json:"oomScoreAdj"`
+	TTY             bool     `json:"tty"`
 	// Init puts the shim's own small init in front of it.
 	Init bool `json:"init,omitempty"`
 	// AppArmor is a profile, SELinux a context for the command; empty: none.
 	AppArmor string `json:"appArmor,omitempty"`
 	SELinux  string `json:"selinux,omitempty"`
+}
+
+// Filter is a seccomp filter. As text it is the kernel's own form, in base 64: a long list of numbers takes long to read.
+type Filter []unix.SockFilter
+
+const instruction = 8 // bytes, of linux/filter.h's struct sock_filter
+
+// MarshalText implements encoding.TextMarshaler.
+func (f Filter) MarshalText() ([]byte, error) {
+	raw := make([]byte, 0, len(f)*instruction)
+	for _, i := range f {
+		raw = binary.LittleEndian.AppendUint16(raw, i.Code)
+		raw = append(raw, i.Jt, i.Jf)
+		raw = binary.LittleEndian.AppendUint32(raw, i.K)
+	}
+	return base64.StdEncoding.AppendEncode(nil, raw), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (f *Filter) UnmarshalText(text []byte) error {
+	raw, err := base64.StdEncoding.AppendDecode(nil, text)
+	if err != nil || len(raw)%instruction != 0 {
+		return errors.New("seccomp filter cannot be read")
+	}
+	*f = make(Filter, 0, len(raw)/instruction)
+	for ; len(raw) > 0; raw = raw[instruction:] {
+		*f = append(*f, unix.SockFilter{
+			Code: binary.LittleEndian.Uint16(raw), Jt: raw[2], Jf: raw[3], K: binary.LittleEndian.Uint32(raw[4:]),
+		})
+	}
+	return nil
 }
 
 // Rlimit is one resource limit (getrlimit(2)).

@@ -10,7 +10,7 @@ import (
 // that sorts late and needs much (net, os/exec, path/filepath …) would put everything before the shim's entry,
 // and cost each pod some megabytes and each container some milliseconds. See with GODEBUG=inittrace=1.
 var early = []string{
-	"bufio", "bytes", "dhow/container/shim", "dhow/container/shim/nofile", "dhow/container/shim/spawn", "encoding/binary", "encoding/json", "errors", "fmt", "golang.org/x/sys/unix", "io", "io/fs", "math", "os", "os/signal", "path",
+	"bufio", "bytes", "dhow/container/shim", "dhow/container/shim/nofile", "dhow/container/shim/spawn", "encoding/base64", "encoding/binary", "encoding/json", "errors", "fmt", "golang.org/x/sys/unix", "io", "io/fs", "math", "os", "os/signal", "path",
 	"runtime", "slices", "strconv", "strings", "sync", "syscall", "time", "unsafe",
 }
 
