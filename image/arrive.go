@@ -10,6 +10,9 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
+
+	"dhow/image/filelock"
+	"dhow/image/platform"
 )
 
 // layersAtOnce bounds the parallel downloads, uploads and unpackings of one image.
@@ -80,7 +83,7 @@ func (a arrival) record() (record, error) {
 	}
 	if is.OS != a.want.OS || is.Architecture != a.want.Architecture {
 		here := "this machine is"
-		if a.want.Architecture != thisMachine().Architecture {
+		if a.want.Architecture != platform.Here().Architecture {
 			here = "asked for is"
 		}
 		return r, fmt.Errorf("it is an image for %s/%s, %s %s", is.OS, is.Architecture, here, a.want.String())
@@ -140,7 +143,7 @@ func (s *Store) addLayer(ctx context.Context, lease *Lease, diffID string, in in
 		progress(p)
 		return nil
 	}
-	unlock, err := waitLock(ctx, s.path("locks", "layer-"+bare(diffID)), func() {
+	unlock, err := filelock.Wait(ctx, s.path("locks", "layer-"+bare(diffID)), func() {
 		progress(Progress{Digest: p.Digest, Status: "waiting", Total: p.Total})
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"time"
@@ -11,6 +12,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/image/names"
+	"dhow/image/registry"
+	"dhow/image/spec"
 	"dhow/internal/rootfs"
 )
 
@@ -117,3 +121,28 @@ type Progress struct {
 	Status      string // "waiting", "downloading", "extracting", "done", "exists"; "uploading", "pushed", "mounted"
 	Done, Total int64  // bytes; Total is -1 when unknown
 }
+
+// What images are made of; see package spec.
+type (
+	Spec        = spec.Image
+	RootFS      = spec.RootFS
+	RunConfig   = spec.RunConfig
+	Healthcheck = spec.Healthcheck
+)
+
+// ParseChanges reads what commit and import take by --change; see package spec.
+func ParseChanges(lines []string) (func(*RunConfig) error, error) { return spec.ParseChanges(lines) }
+
+// Errors a caller branches on; they are matched with errors.Is.
+var (
+	ErrNotFound     = registry.ErrNotFound
+	ErrUnauthorized = registry.ErrUnauthorized
+	ErrInvalidName  = names.ErrInvalid
+	ErrInUse        = errors.New("image is in use")
+	// ErrNotHere is a name that is to be pushed and that no image has.
+	ErrNotHere = errors.New("no image here has that name")
+	// ErrConflict is a removal that docker's users must force.
+	ErrConflict = errors.New("conflict")
+	// ErrAmbiguous is the beginning of several ids.
+	ErrAmbiguous = errors.New("multiple IDs found with provided prefix")
+)

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"dhow/image/filelock"
 )
 
 // errAnother is a blob that does not hash to its digest.
@@ -21,7 +23,7 @@ var errAnother = errors.New("is not what its manifest says")
 // and the next attempt, of this process or another, goes on there.
 func (s *Store) stageRemote(ctx context.Context, lease *Lease, in incoming, progress func(Progress)) (staged, error) {
 	hex := bare(in.desc.Digest.String())
-	unlock, err := waitLock(ctx, s.path("locks", "blob-"+hex), func() {})
+	unlock, err := filelock.Wait(ctx, s.path("locks", "blob-"+hex), func() {})
 	if err != nil {
 		return staged{}, err
 	}

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"dhow/image/filelock"
 )
 
 // Lease keeps layers and images from being swept, and has a place for what is being made. It is a folder with an
@@ -47,7 +49,7 @@ func (s *Store) Lease(_ context.Context, name string) (*Lease, error) {
 			return os.WriteFile(filepath.Join(l.dir(), leaseName), []byte(name), 0o600)
 		}
 		var err error
-		l.unlock, err = flock(filepath.Join(l.dir(), leaseLock), unix.LOCK_EX)
+		l.unlock, err = filelock.Lock(filepath.Join(l.dir(), leaseLock), unix.LOCK_EX)
 		return err
 	})
 	if err != nil {
@@ -161,7 +163,7 @@ func (s *Store) livingLeases() ([]string, error) {
 			living = append(living, dir)
 			continue
 		}
-		unlock, err := flock(filepath.Join(dir, leaseLock), unix.LOCK_EX|unix.LOCK_NB)
+		unlock, err := filelock.Lock(filepath.Join(dir, leaseLock), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case errors.Is(err, unix.EWOULDBLOCK):
 			living = append(living, dir)

@@ -13,6 +13,7 @@ import (
 
 	"dhow/image/archive"
 	"dhow/image/layers"
+	"dhow/image/platform"
 )
 
 // LoadOptions of LoadFrom.
@@ -108,14 +109,14 @@ func plainTar(f *os.File) bool {
 }
 
 func (s *Store) loadArchive(ctx context.Context, a *archive.Archive, o LoadOptions) ([]string, error) {
-	want, err := parsePlatform(o.Platform)
+	want, err := platform.Parse(o.Platform)
 	if err != nil {
 		return nil, err
 	}
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	images, err := a.Images(func(index *v1.IndexManifest) (v1.Descriptor, error) { return choose(index, want) })
+	images, err := a.Images(func(index *v1.IndexManifest) (v1.Descriptor, error) { return platform.Choose(index, want) })
 	if err != nil {
 		return nil, err
 	}

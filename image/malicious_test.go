@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/image/layers/layerstest"
+	"dhow/image/platform"
 )
 
 // fake is a registry that answers what it is told: paths under /v2/ and their content, or a handler.
@@ -63,7 +64,7 @@ func descriptor(mediaType, digest string, size int) string {
 func fakeImage(t *testing.T, layer []byte, change func(f *fake, config, layer string)) (ref string) {
 	t.Helper()
 	config := []byte(fmt.Sprintf(`{"os":"linux","architecture":%q,"config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`,
-		thisMachine().Architecture, digestOf(layer)))
+		platform.Here().Architecture, digestOf(layer)))
 	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[%s]}`, manifestType,
 		descriptor(configType, digestOf(config), len(config)), descriptor(layerType, digestOf(layer), len(layer)))
 	f := &fake{content: map[string][]byte{
@@ -151,7 +152,7 @@ func TestARegistryThatLiesIsNotBelieved(t *testing.T) {
 func hollowIndex(f *fake, _, _ string) {
 	f.content["x/manifests/1"] = []byte(fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, indexType,
 		descriptor(indexType, "sha256:"+strings.Repeat("1", 64), 10)))
-	f.content["x/manifests/1"] = bytes.Replace(f.content["x/manifests/1"], []byte(`"size":10`), []byte(`"size":10,"platform":{"os":"linux","architecture":"`+thisMachine().Architecture+`"}`), 1)
+	f.content["x/manifests/1"] = bytes.Replace(f.content["x/manifests/1"], []byte(`"size":10`), []byte(`"size":10,"platform":{"os":"linux","architecture":"`+platform.Here().Architecture+`"}`), 1)
 	f.special["x/manifests/sha256:"+strings.Repeat("1", 64)] = http.NotFound
 }
 

@@ -16,6 +16,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/image/names"
+	"dhow/image/platform"
 	"dhow/image/registry"
 )
 
@@ -50,7 +51,7 @@ func (s *Store) Pull(ctx context.Context, ref string, o PullOptions) (Pulled, er
 	if err != nil {
 		return Pulled{}, err
 	}
-	want, err := parsePlatform(o.Platform)
+	want, err := platform.Parse(o.Platform)
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -180,7 +181,7 @@ func ofIndex(raw []byte, want v1.Platform) (v1.Hash, error) {
 	if err != nil {
 		return v1.Hash{}, fmt.Errorf("index: %w", err)
 	}
-	d, err := choose(index, want)
+	d, err := platform.Choose(index, want)
 	return d.Digest, err
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"dhow/image/archive"
 	"dhow/image/layers/layerstest"
+	"dhow/image/spec"
 )
 
 // statuses collects the last status of each thing of a pull or push.
@@ -251,7 +252,7 @@ func TestALayoutInAFolderIsLoaded(t *testing.T) {
 
 func TestAnImportedArchiveIsAnImage(t *testing.T) {
 	s := newStore(t)
-	change, err := ParseChanges([]string{`CMD ["/a"]`, `ENV A=b C="d e"`, "EXPOSE 80", "LABEL x=y"})
+	change, err := spec.ParseChanges([]string{`CMD ["/a"]`, `ENV A=b C="d e"`, "EXPOSE 80", "LABEL x=y"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +265,7 @@ func TestAnImportedArchiveIsAnImage(t *testing.T) {
 		t.Errorf("it is %+v, %v", d, err)
 	}
 	for _, line := range []string{"RUN x", "ENV", "ENV a=\"b", "LABEL =x"} {
-		if _, err := ParseChanges([]string{line}); err == nil {
+		if _, err := spec.ParseChanges([]string{line}); err == nil {
 			t.Errorf("%q was taken", line)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"dhow/image/archive"
 	"dhow/image/layers"
 	"dhow/image/names"
+	"dhow/image/platform"
 )
 
 // Save writes images, by name or id, as one archive. A name without a tag stands for all tags of its repository.
@@ -136,7 +137,7 @@ type ImportOptions struct {
 
 // Import makes an image of one layer of an archive of files.
 func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) (id string, err error) {
-	p, err := parsePlatform(o.Platform)
+	p, err := platform.Parse(o.Platform)
 	if err != nil {
 		return "", err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dhow/image/filelock"
 	"dhow/image/layers"
 )
 
@@ -68,7 +69,7 @@ func (s *Store) path(elem ...string) string {
 
 // lock takes the store's own flock: shared by those who publish, exclusive for those who remove.
 func (s *Store) lock(how int) (unlock func(), err error) {
-	return flock(s.path("lock"), how)
+	return filelock.Lock(s.path("lock"), how)
 }
 
 // publishing does something under the shared lock.

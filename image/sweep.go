@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dhow/image/filelock"
 	"dhow/image/layers"
 )
 
@@ -121,7 +122,7 @@ func (s *Store) dropLocks() error {
 		return err
 	}
 	for _, e := range entries {
-		unlock, err := flock(s.path("locks", e.Name()), unix.LOCK_EX|unix.LOCK_NB)
+		unlock, err := filelock.Lock(s.path("locks", e.Name()), unix.LOCK_EX|unix.LOCK_NB)
 		if err != nil {
 			continue // somebody has it
 		}
@@ -211,7 +212,7 @@ func (s *Store) forgetUnfinished() ([]Layer, error) {
 
 func (s *Store) expireUnfinishedNow() error {
 	return s.eachDownload(func(path string, _ time.Duration) error {
-		free, err := flock(s.path("locks", "blob-"+filepath.Base(path)), unix.LOCK_EX|unix.LOCK_NB)
+		free, err := filelock.Lock(s.path("locks", "blob-"+filepath.Base(path)), unix.LOCK_EX|unix.LOCK_NB)
 		if err != nil {
 			return nil // somebody is downloading it
 		}

@@ -1,4 +1,5 @@
-package image
+// Package filelock locks files for processes and goroutines (flock(2)).
+package filelock
 
 import (
 	"context"
@@ -13,18 +14,18 @@ import (
 // retryLock is how often somebody who waits for a lock looks again: waiting in the kernel could not be given up.
 const retryLock = 20 * time.Millisecond
 
-// flock takes a lock file's lock, by LOCK_SH, LOCK_EX and LOCK_NB. A file that was removed meanwhile locks nothing, and
+// Lock takes a lock file's lock, by LOCK_SH, LOCK_EX and LOCK_NB. A file that was removed meanwhile locks nothing, and
 // is made again.
-func flock(path string, how int) (unlock func(), err error) {
+func Lock(path string, how int) (unlock func(), err error) {
 	for {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
-			return nil, fmt.Errorf("lock image store: %w", err)
+			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		err = lockFile(f, how)
 		if err != nil {
 			f.Close()
-			return nil, fmt.Errorf("lock image store: %w", err)
+			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		if still(f, path) {
 			return func() { f.Close() }, nil
@@ -51,11 +52,11 @@ func still(f *os.File, path string) bool {
 	return err == nil && os.SameFile(own, there)
 }
 
-// waitLock waits for an exclusive lock until ctx ends; it calls waits once if it has to.
-func waitLock(ctx context.Context, path string, waits func()) (unlock func(), err error) {
+// Wait waits for an exclusive lock until ctx ends; it calls waits once if it has to.
+func Wait(ctx context.Context, path string, waits func()) (unlock func(), err error) {
 	var tick *time.Ticker
 	for {
-		unlock, err := flock(path, unix.LOCK_EX|unix.LOCK_NB)
+		unlock, err := Lock(path, unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return unlock, err
 		}

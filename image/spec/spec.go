@@ -1,4 +1,5 @@
-package image
+// Package spec is the configuration of images: what it is, and how commands change it.
+package spec
 
 import (
 	"time"
@@ -6,9 +7,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Spec is an image's configuration (OCI image-spec, config.md), with what Docker adds to it. Fields that neither
+// Image is an image's configuration (OCI image-spec, config.md), with what Docker adds to it. Fields that neither
 // knows are kept in the stored configuration, but are not seen here.
-type Spec struct {
+type Image struct {
 	ocispec.Platform
 	Created *time.Time        `json:"created,omitempty"`
 	Author  string            `json:"author,omitempty"`

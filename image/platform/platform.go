@@ -1,4 +1,5 @@
-package image
+// Package platform says which image of an index is for which machine.
+package platform
 
 import (
 	"fmt"
@@ -9,13 +10,13 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// thisMachine is the platform of images that run here.
-func thisMachine() v1.Platform { return v1.Platform{OS: "linux", Architecture: runtime.GOARCH} }
+// Here is the platform of images that run here.
+func Here() v1.Platform { return v1.Platform{OS: "linux", Architecture: runtime.GOARCH} }
 
-// parsePlatform reads "linux/arm64", "linux/arm/v7" or "arm64"; empty is this machine's.
-func parsePlatform(text string) (v1.Platform, error) {
+// Parse reads "linux/arm64", "linux/arm/v7" or "arm64"; empty is this machine's.
+func Parse(text string) (v1.Platform, error) {
 	if text == "" {
-		return thisMachine(), nil
+		return Here(), nil
 	}
 	parts := strings.Split(text, "/")
 	if len(parts) == 1 && parts[0] != "linux" {
@@ -69,8 +70,8 @@ func runsOn(is, want v1.Platform) bool {
 	return usual(is) == usual(want) || want.Variant == "" && is.Variant <= usual(want)
 }
 
-// choose picks the entry of an index for a platform: the very one first, and one that says no platform last.
-func choose(index *v1.IndexManifest, want v1.Platform) (v1.Descriptor, error) {
+// Choose picks the entry of an index for a platform: the very one first, and one that says no platform last.
+func Choose(index *v1.IndexManifest, want v1.Platform) (v1.Descriptor, error) {
 	var other, unsaid *v1.Descriptor
 	for i, d := range index.Manifests {
 		switch {

@@ -1,4 +1,4 @@
-package image
+package spec
 
 import (
 	"encoding/json"
