@@ -86,6 +86,9 @@ func namespaces(pod *corev1.Pod) *cri.NamespaceOption {
 	if pod.Spec.HostNetwork {
 		options.Network = cri.NamespaceMode_NODE
 	}
+	if pod.Spec.HostUsers != nil && !*pod.Spec.HostUsers {
+		options.UsernsOptions = &cri.UserNamespace{Mode: cri.NamespaceMode_POD} // the runtime chooses the ids
+	}
 	if pod.Spec.HostIPC {
 		options.Ipc = cri.NamespaceMode_NODE
 	}
