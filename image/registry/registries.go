@@ -132,6 +132,12 @@ func (f *File) Sources(ref name.Reference, auth *cri.AuthConfig) ([]*Source, err
 	if err != nil {
 		return nil, err
 	}
+	same := func(s *Source) bool {
+		return s.Ref.Name() == own.Ref.Name() && s.Ref.Context().Scheme() == own.Ref.Context().Scheme()
+	}
+	if slices.ContainsFunc(all, same) {
+		return all, nil
+	}
 	return append(all, own), nil
 }
 

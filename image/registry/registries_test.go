@@ -54,7 +54,7 @@ func TestMirrorsAreAskedInOrderAndTheRegistryLast(t *testing.T) {
 		"example.org/team/app:1": "http://mirror:5000/mirrored/app:1 https://other/mirrored/app:1 https://example.org/team/app:1",
 		"elsewhere.org/app:1":    "https://any:443/app:1 https://elsewhere.org/app:1",
 		"nginx":                  "https://any:443/library/nginx:latest https://index.docker.io/library/nginx:latest",
-		"plain:5000/a":           "http://plain:5000/a:latest http://plain:5000/a:latest",
+		"plain:5000/a":           "http://plain:5000/a:latest",
 	} {
 		if got := endpoints(t, f, ref); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", ref, got, want)
