@@ -212,7 +212,7 @@ func (b *Builder) Prune(ctx context.Context, o PruneOptions) (Pruned, error) {
 		if !o.Until.IsZero() && r.used.After(o.Until) {
 			continue
 		}
-		if kept+r.Size <= o.Keep {
+		if o.Keep > 0 && kept+r.Size <= o.Keep {
 			kept += r.Size
 			continue
 		}
