@@ -22,6 +22,8 @@ func Main(args []string) int {
 	root := newRootCommand(env)
 	if name := filepath.Base(args[0]); name == "kubectl" {
 		args = append([]string{"dhow", name}, args[1:]...)
+	} else if name == "dhow-oci" {
+		args = append([]string{"dhow", "oci"}, args[1:]...)
 	}
 	root.SetArgs(args[1:])
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -92,5 +94,6 @@ Start with 'dhow server', then 'dhow kubectl get nodes'. 'dhow demo' shows all o
 	add("containers", containerCommands(env)...)
 	add("images", newBuildCommand(env), newBuilderCommand(env), newPullCommand(env), newPushCommand(env), newImagesCommand(env), newTagCommand(env), newRmiCommand(env), newLoadCommand(env), newSaveCommand(env),
 		newImportCommand(env), newHistoryCommand(env), newImageCommand(env), newLoginCommand(env), newLogoutCommand(env))
+	add("containers", newOCICommand(env))
 	return root
 }

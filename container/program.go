@@ -38,6 +38,13 @@ func (e *Engine) shimProgram() (*os.File, error) {
 	return above(fd)
 }
 
+// ShimProgram opens the shim's program as an engine does whose Config has this Program, for who starts parts of it
+// without an engine.
+func ShimProgram(program string) (*os.File, error) {
+	e := &Engine{config: Config{Program: program}, builtIn: sealBuiltIn}
+	return e.shimProgram()
+}
+
 // above duplicates a descriptor to where the shim's own ones do not reach.
 func above(fd int) (*os.File, error) {
 	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowestProgramFD)

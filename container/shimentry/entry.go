@@ -6,7 +6,11 @@ package shimentry
 import (
 	"os"
 
+	"dhow/container/oci/inside"
 	"dhow/container/shim"
 )
 
-func init() { shim.Played(os.Args) }
+func init() {
+	shim.Played(os.Args)
+	inside.Played(os.Args)
+}

@@ -1,0 +1,113 @@
+// Package oci is an OCI runtime (runtime-spec 1.3): containers from bundles, each a folder below a root directory with
+// its state.json, without a daemon. Whoever calls Create is the parent of the container's first process, and who inherits
+// that process (conmon, containerd's shim) learns how it ends. It is the library of `dhow oci`; it knows no images, no
+// networks and no logs.
+package oci
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/opencontainers/cgroups"
+	_ "github.com/opencontainers/cgroups/devices" // lets managers set device rules
+	"github.com/opencontainers/cgroups/manager"
+	"github.com/opencontainers/cgroups/systemd"
+)
+
+// What callers branch on; the words are those that callers of runc look for.
+var (
+	ErrNotExist   = errors.New("container does not exist")
+	ErrExist      = errors.New("container with given ID already exists")
+	ErrNotRunning = errors.New("container not running")
+)
+
+// DefaultRoot is where states are kept; it is gone after a restart of the machine, as containers are.
+const DefaultRoot = "/run/dhow/oci"
+
+// Config says where and how.
+type Config struct {
+	// Root is the directory of states; empty: DefaultRoot.
+	Root string
+	// SystemdCgroup has systemd make the control groups.
+	SystemdCgroup bool
+	// Program is the file to execute as init; empty: the one that is built in, or this one.
+	Program string
+}
+
+// Runtime runs containers.
+type Runtime struct{ config Config }
+
+// New makes a runtime. It makes its root directory when it creates the first container.
+func New(c Config) (*Runtime, error) {
+	if c.Root == "" {
+		c.Root = DefaultRoot
+	}
+	root, err := filepath.Abs(c.Root)
+	if err != nil {
+		return nil, err
+	}
+	c.Root = root
+	if c.SystemdCgroup && !systemd.IsRunningSystemd() {
+		return nil, errors.New("systemd cgroup flag passed, but systemd support for managing cgroups is not available: systemd does not run on this machine; leave --systemd-cgroup out")
+	}
+	return &Runtime{c}, nil
+}
+
+var validID = regexp.MustCompile(`^[\w+\-.]+$`)
+
+func checkID(id string) error {
+	if id == "" {
+		return errors.New("container id cannot be empty")
+	}
+	if !validID.MatchString(id) || id == "." || id == ".." || len(id) > 1024 {
+		return fmt.Errorf("invalid container ID format: %q: want letters, digits, _ + - .", id)
+	}
+	return nil
+}
+
+func (r *Runtime) dir(id string) string { return filepath.Join(r.config.Root, id) }
+
+// List is all containers, by name; folders without a state are being made or removed.
+func (r *Runtime) List() ([]*Container, error) {
+	entries, err := os.ReadDir(r.config.Root)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []*Container
+	for _, e := range entries {
+		c, err := r.Container(e.Name())
+		if errors.Is(err, ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// group is the control groups of a container: their path is cgroupsPath, or the container's name below this
+// process' own groups.
+func group(id, path string, useSystemd bool, r *cgroups.Resources) (cgroups.Manager, error) {
+	config := &cgroups.Cgroup{Path: path, Systemd: useSystemd, Resources: r}
+	if useSystemd {
+		config.Path = ""
+		if err := systemdName(config, id, path); err != nil {
+			return nil, err
+		}
+	} else if path == "" {
+		config.Path = id
+	}
+	m, err := manager.New(config)
+	if err != nil {
+		return nil, fmt.Errorf("cgroup: %w", err)
+	}
+	return m, nil
+}
