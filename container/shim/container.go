@@ -17,6 +17,7 @@ import (
 //	                    └→ done
 type container struct {
 	spec Container
+	path string     // of the file that spec is from
 	join []*os.File // the namespaces of spec.Join
 	log  *logFile
 
@@ -38,8 +39,8 @@ type startError struct {
 func (e *startError) Error() string { return e.Message }
 
 // startContainer runs a container for the first time.
-func (s *server) startContainer(spec Container, join []*os.File) (*container, error) {
-	c := &container{spec: spec, join: join, wake: make(chan struct{}), done: make(chan struct{})}
+func (s *server) startContainer(spec Container, path string, join []*os.File) (*container, error) {
+	c := &container{spec: spec, path: path, join: join, wake: make(chan struct{}), done: make(chan struct{})}
 	var err error
 	if c.log, err = openLog(spec.Log, spec.LogMax, spec.LogFiles); err != nil {
 		return nil, err

@@ -65,11 +65,7 @@ func (s *server) launch(c *container, r *run) error {
 		return err
 	}
 	defer closeAll(mounts)
-	data, err := json.Marshal(c.spec)
-	if err != nil {
-		return err
-	}
-	spec, err := memoryFile(data)
+	spec, err := os.Open(c.path)
 	if err != nil {
 		return err
 	}

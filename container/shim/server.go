@@ -113,7 +113,7 @@ func (s *server) start(_ Conn, r Request, files []*os.File) (Reply, error) {
 	if len(join) != len(spec.Join) {
 		return Reply{}, fmt.Errorf("start of %s: %d namespaces came, %d are to be joined", spec.ID, len(join), len(spec.Join))
 	}
-	c, err := s.startContainer(spec, join)
+	c, err := s.startContainer(spec, r.Spec, join)
 	s.begin(spec.ID, c)
 	if err != nil {
 		return Reply{}, errors.Join(err, neverStarted(spec, err))
