@@ -5,7 +5,7 @@ K8S      := $(shell go list -m -f '{{.Version}}' k8s.io/apiserver 2>/dev/null | 
 LDFLAGS  := -s -w -X dhow/cli.version=$(VERSION) -X k8s.io/component-base/version.gitVersion=$(K8S)+dhow
 BUILD    := go build -ldflags '$(LDFLAGS)'
 
-.PHONY: build shim arm64 demo test lint e2e vm-test clients bench bench-images bench-api conformance conformance-api gen clean
+.PHONY: build shim arm64 demo test lint e2e vm-test vm-clock clients bench bench-images bench-api conformance conformance-api gen clean
 
 build: shim ## bin/dhow, static
 	$(BUILD) -tags shimbinary -o bin/dhow .
@@ -32,6 +32,9 @@ e2e: build ## the real binary with real software: nginx, redis, docker-registry
 
 vm-test: ## the container engine's tests under cgroup v2 alone, in an emulated machine; ARGS='-test.run Pause'
 	test/vm/run $(ARGS)
+
+vm-clock: ## the API server in that machine, whose clock jumps
+	PACKAGE=./test/vm/clock test/vm/run
 
 clients: build ## clients that others wrote: kubectl, helm, an operator, the npm client
 	cd test/clients && go vet ./... && go test -count=1 -timeout 20m .
