@@ -118,17 +118,23 @@ func (r *Runtime) processFile(key string, opts container.ExecOptions) (string, e
 	return path, os.WriteFile(path, data, 0o600)
 }
 
+// forget has the program remove what it has made beside the processes, which have ended: its groups are in the container's.
+func (r *Runtime) forget(key, program string) {
+	if key == "" || program == "" {
+		return
+	}
+	command := r.command(program, "delete", "--force", key)
+	if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil && !strings.Contains(string(out), "not exist") {
+		r.log.Debug("another runtime does not forget a container", "container", key, "err", err)
+	}
+}
+
 // discard removes a bundle and what the program knows of it; an empty key is none.
 func (r *Runtime) discard(key, program string) error {
 	if key == "" {
 		return nil
 	}
-	if program != "" {
-		command := r.command(program, "delete", "--force", key)
-		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil && !strings.Contains(string(out), "not exist") {
-			r.log.Debug("another runtime does not forget a container", "container", key, "err", err)
-		}
-	}
+	r.forget(key, program)
 	if err := os.RemoveAll(filepath.Join(r.config.StateDir, "state", key)); err != nil {
 		return err
 	}

@@ -127,6 +127,12 @@ func (r *Runtime) RemovePodSandbox(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if err := r.Engine.StopPodSandbox(ctx, id); err != nil {
+		return err
+	}
+	for _, c := range list {
+		r.forget(c.Annotations[bundleMark], c.Annotations[programMark])
+	}
 	if err := r.Engine.RemovePodSandbox(ctx, id); err != nil {
 		return err
 	}
@@ -206,6 +212,12 @@ func (r *Runtime) RemoveContainer(ctx context.Context, id string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if bundle != "" {
+		if err := r.Engine.StopContainer(ctx, id, 0); err != nil {
+			return err
+		}
+		r.forget(bundle, program)
 	}
 	if err := r.Engine.RemoveContainer(ctx, id); err != nil || bundle == "" {
 		return err
