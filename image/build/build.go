@@ -180,7 +180,7 @@ type work struct {
 // Build builds an image. What is wrong with the Dockerfile is told by a *dockerfile.Error, a command that failed by a
 // *CommandError.
 func (b *Builder) Build(ctx context.Context, o Options) (Result, error) {
-	w := &work{Builder: b, Options: o, slots: make(chan struct{}, max(runtime.NumCPU(), 1)), now: time.Now().UTC()}
+	w := &work{Builder: b, Options: o, slots: make(chan struct{}, max(runtime.NumCPU(), 2)), now: time.Now().UTC()}
 	step := o.Display.Step("[internal] load build definition from " + o.Name)
 	err := w.plan()
 	if err == nil {
