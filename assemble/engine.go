@@ -33,15 +33,16 @@ func Images(c ServerConfig) (*image.Store, error) {
 	return image.New(image.Config{Dir: c.Images, RegistriesFile: c.RegistriesFile, Log: c.Log})
 }
 
-// Standalone opens the containers of a root that belong to no cluster, whether a server runs on it or not.
-func Standalone(c ServerConfig) (*engine.Service, *image.Store, error) {
+// Standalone opens the containers of a root that belong to no cluster, whether a server runs on it or not. program begins
+// a command line of this program (engine.Config).
+func Standalone(c ServerConfig, program []string) (*engine.Service, *image.Store, error) {
 	images, err := Images(c)
 	if err != nil {
 		return nil, nil, err
 	}
 	service, err := engine.New(engine.Config{
 		Dir: c.Engine, StateDir: c.EngineState, CgroupParent: path.Join(c.CgroupParent, "engine"), LinkName: c.LinkName,
-		Images: images, Log: c.Log,
+		Images: images, Program: program, Log: c.Log,
 	})
 	return service, images, err
 }

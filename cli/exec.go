@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 
@@ -95,14 +96,15 @@ func execIn(ctx context.Context, env *environment, ref string, f *execFlags, opt
 	if err != nil {
 		return err
 	}
-	if options, err = f.adapt(options); err != nil {
-		return err
+	if f.detach {
+		return leaveExec(env, c.ID, f, options)
 	}
+	options.User, options.WorkingDir, options.Privileged = f.user, f.workdir, f.privileged
 	return runExec(ctx, options, func(ctx context.Context, o container.ExecOptions) (int, error) { return service.Exec(ctx, c.ID, o) })
 }
 
 // runExec exits as the command did.
-func runExec(ctx context.Context, options container.ExecOptions, exec func(context.Context, container.ExecOptions) (int, error)) error {
+func runExec(ctx context.Context, options container.ExecOptions, run func(context.Context, container.ExecOptions) (int, error)) error {
 	if options.TTY {
 		restore, sizes, err := rawTerminal(ctx)
 		if err != nil {
@@ -111,7 +113,7 @@ func runExec(ctx context.Context, options container.ExecOptions, exec func(conte
 		defer restore()
 		options.Resize = sizes
 	}
-	code, err := exec(ctx, options)
+	code, err := run(ctx, options)
 	var start *container.ExecError
 	if errors.As(err, &start) {
 		return failure{start.Code, fmt.Errorf("exec failed: %w", err)}
@@ -165,10 +167,15 @@ func rawTerminal(ctx context.Context) (restore func(), sizes <-chan container.Te
 	}, out, nil
 }
 
-// adapt asks for what is special about the command.
-func (f *execFlags) adapt(o container.ExecOptions) (container.ExecOptions, error) {
-	if f.workdir != "" || f.user != "" || f.privileged || f.detach {
-		return o, errors.New("exec --workdir, --user, --privileged, --detach: not yet")
+// leaveExec runs the same command line once more, in the background and without our streams.
+func leaveExec(env *environment, id string, f *execFlags, options container.ExecOptions) error {
+	args := []string{os.Args[0], "--root", env.Root, "exec", "--workdir", f.workdir, "--user", f.user, fmt.Sprintf("--privileged=%v", f.privileged)}
+	for _, entry := range options.Env {
+		args = append(args, "--env", entry)
 	}
-	return o, nil
+	cmd := &exec.Cmd{Path: "/proc/self/exe", Args: append(append(args, id), options.Command...), Dir: "/", SysProcAttr: &syscall.SysProcAttr{Setsid: true}}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return cmd.Process.Release()
 }

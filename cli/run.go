@@ -31,7 +31,7 @@ func openService(env *environment) (*engine.Service, *image.Store, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return assemble.Standalone(config)
+	return assemble.Standalone(config, []string{os.Args[0], "--root", env.Root})
 }
 
 func newRunCommand(env *environment) *cobra.Command {

@@ -56,6 +56,22 @@ func (e *Engine) Changes(_ context.Context, id string) ([]Change, error) {
 	return d.found, nil
 }
 
+// ChangesOf is Changes of a container that is not made now: its layers, topmost first, the writable one, and the targets
+// of its mounts.
+func ChangesOf(lower []string, upper string, mounts []string) ([]Change, error) {
+	d := diff{root: shim.Root{Lower: lower, Upper: upper}, made: map[string]bool{"/proc": true, "/dev": true, "/sys": true, "/etc/resolv.conf": true}}
+	for _, target := range mounts {
+		for at := filepath.Clean(target); at != "/"; at = filepath.Dir(at) {
+			d.made[at] = true
+		}
+	}
+	if err := d.walk("/"); err != nil {
+		return nil, fmt.Errorf("changes of a container: %w", err)
+	}
+	slices.SortFunc(d.found, func(a, b Change) int { return cmp.Compare(a.Path, b.Path) })
+	return d.found, nil
+}
+
 // diff compares an overlay's writable layer with those below.
 type diff struct {
 	root  shim.Root

@@ -36,6 +36,9 @@ func (e *Engine) Exec(ctx context.Context, id string, opts ExecOptions) (int, er
 	if opts.TTY {
 		p.Env = append(p.Env, "TERM=xterm")
 	}
+	if err := opts.adapt(&p); err != nil {
+		return 0, err
+	}
 	conn, err := shim.Dial(c.sandbox.dir)
 	if err != nil {
 		return 0, fmt.Errorf("exec in container %s: %w", id, err)
@@ -58,6 +61,23 @@ func (e *Engine) Exec(ctx context.Context, id string, opts ExecOptions) (int, er
 	}
 	pipes.given()
 	return converse(ctx, conn, opts.Streams, pipes)
+}
+
+// adapt changes who the command is from who the container is.
+func (o ExecOptions) adapt(p *shim.Process) error {
+	if o.WorkingDir != "" {
+		p.Cwd = o.WorkingDir
+	}
+	if o.User != "" {
+		p.User, p.UID, p.GID = o.User, nil, nil
+	}
+	if !o.Privileged {
+		return nil
+	}
+	var err error
+	p.Capabilities, err = own(1<<len(capabilityNames) - 1)
+	p.Seccomp, p.NoNewPrivileges = nil, false
+	return err
 }
 
 func (e *Engine) running(id string) (*container, error) {

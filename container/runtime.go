@@ -82,4 +82,8 @@ type ExecOptions struct {
 	Command []string
 	// Env is added to the container's environment, "KEY=value".
 	Env []string
+	// User (USER[:GROUP]) and WorkingDir in place of the container's own, if not empty; Privileged gives it all
+	// capabilities. CRI has no words for these: other runtimes than Engine refuse them.
+	User, WorkingDir string
+	Privileged       bool
 }

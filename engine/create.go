@@ -98,6 +98,9 @@ func (s *Service) make(ctx context.Context, c *Container) error {
 	if err := c.resolve(image); err != nil {
 		return err
 	}
+	if err := s.resolveHealth(ctx, c); err != nil {
+		return err
+	}
 	if err := s.resolveMounts(ctx, c); err != nil {
 		return err
 	}
@@ -262,4 +265,38 @@ func (s *Service) removeLocked(ctx context.Context, c *Container, volumes bool) 
 		return err
 	}
 	return os.RemoveAll(s.dir(c.ID))
+}
+
+// resolveHealth fills in what the image says about checks, where the user is silent.
+func (s *Service) resolveHealth(ctx context.Context, c *Container) error {
+	if c.ImageID == "" {
+		return nil
+	}
+	details, err := s.config.Images.Inspect(ctx, c.ImageID)
+	if err != nil {
+		return err
+	}
+	theirs := details.Spec.Config.Healthcheck
+	if theirs == nil {
+		return nil
+	}
+	own := Health{}
+	if c.Run.Health != nil {
+		own = *c.Run.Health
+	}
+	if len(own.Test) == 0 {
+		own.Test = theirs.Test
+	}
+	for _, d := range []struct{ mine, image *time.Duration }{
+		{&own.Interval, &theirs.Interval}, {&own.Timeout, &theirs.Timeout}, {&own.StartPeriod, &theirs.StartPeriod},
+	} {
+		if *d.mine == 0 {
+			*d.mine = *d.image
+		}
+	}
+	if own.Retries == 0 {
+		own.Retries = theirs.Retries
+	}
+	c.Run.Health = &own
+	return nil
 }

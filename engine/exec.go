@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,11 +57,11 @@ func (s *Service) Signal(ctx context.Context, ref string, signal unix.Signal) er
 		zero := time.Duration(0)
 		return s.Stop(ctx, c.ID, &zero)
 	}
-	pid := s.PID(c)
-	if pid == 0 {
-		return conflict("cannot kill container: %s: container %s is not running", ref, c.ID)
+	runtime, err := s.runtime()
+	if err != nil {
+		return err
 	}
-	if err := unix.Kill(pid, signal); err != nil && !errors.Is(err, unix.ESRCH) {
+	if err := runtime.Kill(ctx, c.State.Runtime, strconv.Itoa(int(signal))); err != nil {
 		return fmt.Errorf("cannot kill container: %s: %w", ref, err)
 	}
 	s.event(c, "kill", map[string]string{"signal": fmt.Sprint(int(signal))})

@@ -2,65 +2,47 @@ package engine
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"path"
-	"slices"
-
-	"github.com/opencontainers/cgroups"
-	"github.com/opencontainers/cgroups/manager"
 
 	"dhow/container"
 )
 
-// group is a running container's control group.
-func (s *Service) group(c *Container) (cgroups.Manager, error) {
-	return manager.New(&cgroups.Cgroup{
-		Path: path.Join(s.config.CgroupParent, c.ID, c.State.Runtime), Resources: &cgroups.Resources{SkipDevices: true},
-	})
+// PID is the first process of a container as the machine numbers it; 0 when it does not run.
+func (s *Service) PID(c *Container) int {
+	d, err := s.Details(context.Background(), c)
+	if err != nil || d == nil {
+		return 0
+	}
+	return d.Pid
 }
 
-// pids are a running container's processes as the machine numbers them, the first one first.
-func (s *Service) pids(c *Container) ([]int, error) {
+// Details are what the container engine knows of a container that runs; nil of one that does not.
+func (s *Service) Details(ctx context.Context, c *Container) (*container.Details, error) {
 	if c.State.Runtime == "" {
 		return nil, nil
 	}
-	m, err := s.group(c)
+	runtime, err := s.runtime()
 	if err != nil {
 		return nil, err
 	}
-	pids, err := m.GetAllPids()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	slices.Sort(pids)
-	return pids, err
+	return runtime.Details(ctx, c.State.Runtime)
 }
 
-// PID is the first process of a container as the machine numbers it; 0 when it does not run.
-func (s *Service) PID(c *Container) int {
-	pids, err := s.pids(c)
-	if err != nil || len(pids) == 0 {
-		return 0
-	}
-	return pids[0]
-}
-
-// freeze holds a container's processes, or lets them go on.
-func (s *Service) freeze(_ *container.Engine, c *Container, frozen bool) error {
-	m, err := s.group(c)
+// Top lists the processes of a running container.
+func (s *Service) Top(ctx context.Context, ref string) ([]container.Process, error) {
+	c, runtime, err := s.running(ctx, ref)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	state := cgroups.Thawed
-	if frozen {
-		state = cgroups.Frozen
+	return runtime.Top(ctx, c.State.Runtime)
+}
+
+// Usage is what a running container has used.
+func (s *Service) Usage(ctx context.Context, ref string) (*container.Usage, error) {
+	c, runtime, err := s.running(ctx, ref)
+	if err != nil {
+		return nil, err
 	}
-	if err := m.Freeze(state); err != nil {
-		return fmt.Errorf("freeze container %s: %w", c.Name, err)
-	}
-	return nil
+	return runtime.Usage(ctx, c.State.Runtime)
 }
 
 // Pause stops the processes of a container where they are.
@@ -82,13 +64,42 @@ func (s *Service) setPaused(ctx context.Context, ref string, paused bool) error 
 		word := map[bool]string{true: "already", false: "not"}[paused]
 		return conflict("Container %s is %s paused", ref, word)
 	}
-	if err := s.freeze(runtime, c, paused); err != nil {
+	change, action := runtime.Unpause, "unpause"
+	if paused {
+		change, action = runtime.Pause, "pause"
+	}
+	if err := change(ctx, c.State.Runtime); err != nil {
 		return err
 	}
-	c.State.Paused = paused
-	if err := s.save(c); err != nil {
-		return err
-	}
-	s.event(c, map[bool]string{true: "pause", false: "unpause"}[paused], nil)
+	s.event(c, action, nil)
 	return nil
+}
+
+// Update changes a container's limits and its restart policy, now if it runs, and for its next starts.
+func (s *Service) Update(ctx context.Context, ref string, change func(*Spec)) error {
+	found, err := s.Get(ctx, ref)
+	if err != nil {
+		return err
+	}
+	c, unlock, err := s.lockContainer(found.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	change(&c.Spec)
+	if found.Alive() {
+		runtime, err := s.runtime()
+		if err != nil {
+			return err
+		}
+		x := c.Spec.Extra
+		if x.Restart.Policy == "" {
+			x.Restart.Policy = container.RestartNo
+		}
+		if err := runtime.UpdateContainerWith(ctx, c.State.Runtime, c.Spec.Resources, x); err != nil {
+			return err
+		}
+	}
+	s.event(c, "update", nil)
+	return s.save(c)
 }

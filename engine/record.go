@@ -80,6 +80,8 @@ type State struct {
 	// Stopped: the user wants it to be so; an unless-stopped container is not started again after a reboot.
 	Stopped bool `json:"stopped,omitempty"`
 	Removal bool `json:"removal,omitempty"` // its removing has begun
+	// Restarts by its policy, since it was started.
+	Restarts int `json:"restarts,omitempty"`
 
 	Networks []Attachment `json:"networks,omitempty"`
 	Ports    []Port       `json:"ports,omitempty"` // as published

@@ -25,7 +25,7 @@ func (s *Service) settle(ctx context.Context, runtime *container.Engine, c *Cont
 		return nil, err
 	}
 	if stillRuns(status) && sandboxLives(ctx, runtime, c) {
-		c.State.Status = aliveStatus(c)
+		c.State.Status = aliveStatus(ctx, runtime, c)
 		return c, nil
 	}
 	unlock, err := lock(filepath.Join(s.dir(c.ID), lockFile), unix.LOCK_EX|unix.LOCK_NB)
@@ -54,7 +54,7 @@ func (s *Service) settleLocked(ctx context.Context, runtime *container.Engine, c
 	}
 	lives := sandboxLives(ctx, runtime, c)
 	if stillRuns(status) && lives {
-		c.State.Status = aliveStatus(c)
+		c.State.Status = aliveStatus(ctx, runtime, c)
 		return c, nil
 	}
 	if lives && status != nil && status.State == cri.ContainerState_CONTAINER_CREATED && c.State.Status == Created {
@@ -74,9 +74,20 @@ func (s *Service) settleLocked(ctx context.Context, runtime *container.Engine, c
 	return c, nil
 }
 
-func aliveStatus(c *Container) string {
-	if c.State.Paused {
+func aliveStatus(ctx context.Context, runtime *container.Engine, c *Container) string {
+	d, err := runtime.Details(ctx, c.State.Runtime)
+	if err != nil {
+		return Running
+	}
+	c.State.Paused, c.State.Restarts = d.Paused, d.Restarts
+	switch {
+	case d.Paused:
 		return Paused
+	case d.Restarting:
+		if d.Last != nil {
+			c.State.ExitCode, c.State.Finished = d.Last.Code, time.Unix(0, d.Last.At)
+		}
+		return Restarting
 	}
 	return Running
 }

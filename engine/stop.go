@@ -31,7 +31,7 @@ func (s *Service) Stop(ctx context.Context, ref string, timeout *time.Duration) 
 		grace = 1 << 62
 	}
 	if c.State.Paused {
-		if err := s.freeze(runtime, c, false); err != nil {
+		if err := runtime.Unpause(ctx, c.State.Runtime); err != nil {
 			return err
 		}
 		c.State.Paused = false

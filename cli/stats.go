@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dhow/cli/output"
+	"dhow/container"
+	"dhow/engine"
+)
+
+func newStatsCommand(env *environment) *cobra.Command {
+	var all, noStream, noTrunc bool
+	var format string
+	cmd := &cobra.Command{
+		Use: "stats [flags] [CONTAINER...]", Short: "Show what containers use of the machine",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			service, _, err := openService(env)
+			if err != nil {
+				return err
+			}
+			s := statistics{service: service, refs: args, noTrunc: noTrunc, last: map[string]*container.Usage{}}
+			if _, err := s.rows(cmd.Context()); err != nil { // processor time is a difference
+				return err
+			}
+			for {
+				select {
+				case <-time.After(time.Second):
+				case <-cmd.Context().Done():
+					return nil
+				}
+				rows, err := s.rows(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if !noStream && format != "json" {
+					fmt.Fprint(env.Stdout, "\033[H\033[2J")
+				}
+				if err := output.List(env.Stdout, format, statsTable, statsHeaders, rows); err != nil || noStream {
+					return err
+				}
+			}
+		},
+	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also containers that do not run, which use nothing")
+	cmd.Flags().BoolVar(&noStream, "no-stream", false, "once only")
+	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "whole ids")
+	cmd.Flags().StringVar(&format, "format", "", "table, json, or a Go template")
+	return cmd
+}
+
+const statsTable = `{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}`
+
+var statsHeaders = output.Row{"ID": "CONTAINER ID", "Container": "CONTAINER", "Name": "NAME", "CPUPerc": "CPU %", "MemUsage": "MEM USAGE / LIMIT", "MemPerc": "MEM %",
+	"NetIO": "NET I/O", "BlockIO": "BLOCK I/O", "PIDs": "PIDS"}
+
+type statistics struct {
+	service *engine.Service
+	refs    []string
+	noTrunc bool
+	last    map[string]*container.Usage
+}
+
+func (s *statistics) rows(ctx context.Context) ([]output.Row, error) {
+	list, err := s.containers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rows []output.Row
+	for _, c := range list {
+		u, err := s.service.Usage(ctx, c.ID)
+		if err != nil {
+			continue // it has just ended
+		}
+		rows = append(rows, s.row(c, u))
+		s.last[c.ID] = u
+	}
+	return rows, nil
+}
+
+func (s *statistics) containers(ctx context.Context) ([]*engine.Container, error) {
+	var list []*engine.Container
+	if len(s.refs) == 0 {
+		all, err := s.service.List(ctx)
+		return slices.DeleteFunc(all, func(c *engine.Container) bool { return !c.Alive() }), err
+	}
+	for _, ref := range s.refs {
+		c, err := s.service.Get(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+func (s *statistics) row(c *engine.Container, u *container.Usage) output.Row {
+	processor, memory := 0.0, 0.0
+	if last := s.last[c.ID]; last != nil && u.At.After(last.At) {
+		processor = 100 * float64(u.CPU-last.CPU) / float64(u.At.Sub(last.At))
+	}
+	limit := u.MemoryLimit
+	if limit == 0 {
+		limit = machineMemory()
+	}
+	if limit > 0 {
+		memory = 100 * float64(u.WorkingSet) / float64(limit)
+	}
+	var received, sent uint64
+	for name, l := range u.Networks {
+		if name != "lo" {
+			received, sent = received+l.RxBytes, sent+l.TxBytes
+		}
+	}
+	id := c.ID
+	if !s.noTrunc {
+		id = short(id)
+	}
+	return output.Row{
+		"ID": id, "Container": id, "Name": c.Name, "CPUPerc": fmt.Sprintf("%.2f%%", processor), "MemPerc": fmt.Sprintf("%.2f%%", memory),
+		"MemUsage": binarySize(u.WorkingSet) + " / " + binarySize(limit), "NetIO": output.Size(received) + " / " + output.Size(sent),
+		"BlockIO": output.Size(u.ReadBytes) + " / " + output.Size(u.WriteBytes), "PIDs": fmt.Sprint(u.Pids),
+	}
+}
+
+// binarySize is a number of bytes in powers of 1024, as docker stats prints memory.
+func binarySize(n uint64) string {
+	value, unit := float64(n), "B"
+	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if value < 1024 {
+			break
+		}
+		value, unit = value/1024, next
+	}
+	return fmt.Sprintf("%.4g%s", value, unit)
+}
+
+func newTopCommand(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use: "top CONTAINER", Short: "List the processes of a container", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			service, _, err := openService(env)
+			if err != nil {
+				return err
+			}
+			list, err := service.Top(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			var rows []output.Row
+			for _, p := range list {
+				command := strings.Join(p.Args, " ")
+				if command == "" {
+					command = "[" + p.Name + "]"
+				}
+				rows = append(rows, output.Row{"UID": fmt.Sprint(p.UID), "PID": fmt.Sprint(p.PID), "PPID": fmt.Sprint(p.PPID), "C": "0",
+					"STIME": p.Started.Format("15:04"), "TTY": map[bool]string{true: "?", false: "pts"}[p.TTY == 0],
+					"TIME": fmt.Sprintf("%02d:%02d:%02d", int(p.CPU.Hours()), int(p.CPU.Minutes())%60, int(p.CPU.Seconds())%60), "CMD": command})
+			}
+			columns := []string{"UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"}
+			headers, standard := output.Row{}, ""
+			for _, name := range columns {
+				headers[name] = name
+				standard += "{{." + name + `}}\t`
+			}
+			return output.List(env.Stdout, "", strings.TrimSuffix(standard, `\t`), headers, rows)
+		},
+	}
+}
+
+func newPortCommand(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use: "port CONTAINER [PORT[/PROTOCOL]]", Short: "List a container's published ports", Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			service, _, err := openService(env)
+			if err != nil {
+				return err
+			}
+			c, err := service.Get(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			found := false
+			for _, p := range c.State.Ports {
+				inside := fmt.Sprintf("%d/%s", p.Container, p.Protocol)
+				switch {
+				case len(args) == 1:
+					fmt.Fprintf(env.Stdout, "%s -> %s\n", inside, hostPort(p))
+				case inside == args[1] || inside == args[1]+"/tcp":
+					fmt.Fprintln(env.Stdout, hostPort(p))
+					found = true
+				}
+			}
+			if len(args) == 2 && !found {
+				return fmt.Errorf("no public port '%s' published for %s", args[1], args[0])
+			}
+			return nil
+		},
+	}
+}
