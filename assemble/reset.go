@@ -48,9 +48,13 @@ func (c ServerConfig) resetContainers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	standalone, _, err := Standalone(c, nil)
+	if err != nil {
+		return err
+	}
 	config := c.container(images, nil)
 	config.Network = nil
-	return container.Reset(ctx, config)
+	return errors.Join(standalone.Reset(ctx), container.Reset(ctx, config))
 }
 
 // unmountBelow unmounts what pods' volumes have mounted, the deepest first.

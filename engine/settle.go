@@ -60,6 +60,9 @@ func (s *Service) settleLocked(ctx context.Context, runtime *container.Engine, c
 	if lives && status != nil && status.State == cri.ContainerState_CONTAINER_CREATED && c.State.Status == Created {
 		return c, s.release(ctx, runtime, c) // its starting was cut short
 	}
+	if d, err := runtime.Details(ctx, c.State.Runtime); err == nil {
+		c.State.Restarts = d.Restarts
+	}
 	c.ended(status)
 	if err := s.release(ctx, runtime, c); err != nil {
 		return nil, fmt.Errorf("container %s has ended: %w", c.ID, err)

@@ -30,7 +30,7 @@ func (n *Networks) apply(members []*Member) error {
 	}
 	var socket nft.Socket
 	defer socket.Close()
-	passage := nft.Passage{Links: n.config.Name + "-", Comment: n.config.Name + " containers"}
+	passage := n.passage()
 	if len(live) == 0 {
 		if err := passage.Close(&socket); err != nil {
 			return err
@@ -42,6 +42,10 @@ func (n *Networks) apply(members []*Member) error {
 	}
 	_, err = passage.Open(&socket)
 	return err
+}
+
+func (n *Networks) passage() nft.Passage {
+	return nft.Passage{Links: n.config.Name + "-", Comment: n.config.Name + " containers"}
 }
 
 func (n *Networks) table() string { return n.config.Name + "-engine" }
