@@ -5,7 +5,7 @@ K8S      := $(shell go list -m -f '{{.Version}}' k8s.io/apiserver 2>/dev/null | 
 LDFLAGS  := -s -w -X dhow/cli.version=$(VERSION) -X k8s.io/component-base/version.gitVersion=$(K8S)+dhow
 BUILD    := go build -ldflags '$(LDFLAGS)'
 
-.PHONY: build shim arm64 demo test lint e2e vm-test vm-clock clients bench bench-images bench-api conformance conformance-api gen clean
+.PHONY: build shim arm64 demo test lint e2e vm-test vm-clock clients bench bench-images bench-api conformance conformance-api runtime-validation podman-test gen clean
 
 build: shim ## bin/dhow, static
 	$(BUILD) -tags shimbinary -o bin/dhow .
@@ -56,6 +56,14 @@ conformance-api: conformance ## the part of it that judges the API server and ru
 
 critest: build ## cri-tools' suite as judge of our CRI; FOCUS= SKIP=
 	cd test/critest && go vet ./... && go test . && go run . --dhow $(CURDIR)/bin/dhow
+
+runtime-validation: build ## others' judge of OCI runtimes; ARGS='-v -run hooks' for some of it
+	ln -sf dhow bin/dhow-oci
+	cd test/runtime-validation && go vet . && go run . -runtime $(CURDIR)/bin/dhow-oci $(ARGS)
+
+podman-test: build ## Debian's podman with dhow as its runtime, in namespaces of its own
+	ln -sf dhow bin/dhow-oci
+	unshare --mount --net test/podman/run $(CURDIR)/bin/dhow-oci
 
 gen: ## what is generated from the API types
 	go generate ./...
