@@ -10,12 +10,9 @@ import (
 	"slices"
 	"time"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"dhow/image"
 	"dhow/image/archive"
 	"dhow/image/build/rooted"
-	"dhow/image/build/show"
 )
 
 // Output is where a result goes besides the image store.
@@ -64,7 +61,7 @@ func (w *work) finish(made *state) image.Spec {
 func (w *work) export(ctx context.Context, made *state) (Result, error) {
 	spec := w.finish(made)
 	if len(w.Outputs) == 0 {
-		return w.store(ctx, spec, made, w.Tags...)
+		return w.store(ctx, spec, w.Tags...)
 	}
 	var result Result
 	for _, o := range w.Outputs {
@@ -73,7 +70,7 @@ func (w *work) export(ctx context.Context, made *state) (Result, error) {
 		case "tar", "local":
 			err = w.exportFiles(ctx, made, o)
 		default:
-			if result, err = w.store(ctx, spec, made, w.Tags...); err == nil && (o.Dest != "" || o.To != nil) {
+			if result, err = w.store(ctx, spec, w.Tags...); err == nil && (o.Dest != "" || o.To != nil) {
 				err = w.exportImage(ctx, result.ID, o)
 			}
 		}
@@ -84,7 +81,7 @@ func (w *work) export(ctx context.Context, made *state) (Result, error) {
 	return result, nil
 }
 
-func (w *work) store(ctx context.Context, spec image.Spec, _ *state, tags ...string) (Result, error) {
+func (w *work) store(ctx context.Context, spec image.Spec, tags ...string) (Result, error) {
 	step := w.Display.Step("exporting to image")
 	step.Status("exporting layers done")
 	id, err := w.config.Images.Put(ctx, spec, tags...)
@@ -135,13 +132,13 @@ func toFile(o Output, write func(io.Writer) error) error {
 // exportFiles writes the files of the result.
 func (w *work) exportFiles(ctx context.Context, made *state, o Output) error {
 	step := w.Display.Step("exporting to client " + map[string]string{"tar": "tarball", "local": "directory"}[o.Type])
-	err := w.writeFiles(ctx, made, o, step)
+	err := w.writeFiles(ctx, made, o)
 	step.End(err)
 	return err
 }
 
-func (w *work) writeFiles(ctx context.Context, made *state, o Output, _ *show.Step) error {
-	tree, err := w.tree(ctx, &state{layers: made.layers, spec: image.Spec{Config: image.RunConfig{ImageConfig: ocispec.ImageConfig{}}}})
+func (w *work) writeFiles(ctx context.Context, made *state, o Output) error {
+	tree, err := w.tree(ctx, made)
 	if err != nil {
 		return err
 	}
