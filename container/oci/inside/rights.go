@@ -16,6 +16,10 @@ import (
 // so that one that is missing is told while create still listens.
 func prepare(p *Process) (file string, env []string, err error) {
 	env = shim.WithHome(p.Env, p.UID)
+	// Before a filter is loaded, which may know no close_range(2); what is opened later closes itself.
+	if err := unix.CloseRange(uint(3+p.Keep), ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return "", nil, fmt.Errorf("close descriptors: %w", err)
+	}
 	if err := setExtras(p); err != nil {
 		return "", nil, err
 	}
@@ -73,9 +77,6 @@ func execute(p *Process, file string, env []string) error {
 		}
 	}
 	unix.Umask(int(p.Umask))
-	if err := unix.CloseRange(uint(3+p.Keep), ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return fmt.Errorf("close descriptors: %w", err)
-	}
 	return execError(p.Args[0], unix.Exec(file, p.Args, env))
 }
 
