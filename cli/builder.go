@@ -31,7 +31,7 @@ func newBuilderCommand(env *environment) *cobra.Command {
 }
 
 func newBuilderPruneCommand(env *environment) *cobra.Command {
-	var all, force bool
+	var force bool
 	var filters []string
 	var keep string
 	cmd := &cobra.Command{
@@ -52,11 +52,13 @@ func newBuilderPruneCommand(env *environment) *cobra.Command {
 			if err := p.err(); err != nil {
 				return err
 			}
+			if !force && !askYes(env, "WARNING! This will remove the cache of builds.") {
+				return nil
+			}
 			return pruneBuilds(cmd, env, o)
 		},
 	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "no effect: all of the cache is removed in any case")
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "no effect: nothing is asked")
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "do not ask")
 	cmd.Flags().StringArrayVar(&filters, "filter", nil, "only what was not used for so long: until=24h")
 	cmd.Flags().StringVar(&keep, "keep-storage", "", "so much may stay, such as 10g")
 	return cmd

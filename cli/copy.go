@@ -18,7 +18,7 @@ import (
 )
 
 func newCopyCommand(env *environment) *cobra.Command {
-	var archive, follow, quiet bool
+	var archive, follow bool
 	cmd := &cobra.Command{
 		Use:   "cp [flags] CONTAINER:SOURCE DESTINATION | SOURCE CONTAINER:DESTINATION",
 		Short: "Copy files between a container and the host",
@@ -49,7 +49,6 @@ As with cp, a directory that exists is copied into; SOURCE/. copies what is in S
 	}
 	cmd.Flags().BoolVarP(&archive, "archive", "a", false, "keep owners")
 	cmd.Flags().BoolVarP(&follow, "follow-link", "L", false, "")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print nothing")
 	_ = cmd.Flags().MarkHidden("follow-link")
 	return cmd
 }

@@ -47,6 +47,9 @@ func newNetworkCreateCommand(env *environment) *cobra.Command {
 			if ipv6 {
 				p.add(errors.New("--ipv6: bridge networks have IPv4 only"))
 			}
+			if attachable {
+				p.add(errors.New("--attachable: there are no swarm networks"))
+			}
 			w.Subnet, w.Range = p.prefix("subnet", subnet), p.prefix("ip-range", addresses)
 			if gateway != "" {
 				var err error

@@ -24,7 +24,7 @@ func newStatsCommand(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s := statistics{service: service, refs: args, noTrunc: noTrunc, last: map[string]*container.Usage{}}
+			s := statistics{service: service, refs: args, all: all, noTrunc: noTrunc, last: map[string]*container.Usage{}}
 			if _, err := s.rows(cmd.Context()); err != nil { // processor time is a difference
 				return err
 			}
@@ -62,6 +62,7 @@ var statsHeaders = output.Row{"ID": "CONTAINER ID", "Container": "CONTAINER", "N
 type statistics struct {
 	service *engine.Service
 	refs    []string
+	all     bool // also those that do not run, with zeros
 	noTrunc bool
 	last    map[string]*container.Usage
 }
@@ -74,7 +75,9 @@ func (s *statistics) rows(ctx context.Context) ([]output.Row, error) {
 	var rows []output.Row
 	for _, c := range list {
 		u, err := s.service.Usage(ctx, c.ID)
-		if err != nil {
+		if err != nil && s.all && !c.Alive() {
+			u = &container.Usage{}
+		} else if err != nil {
 			continue // it has just ended
 		}
 		rows = append(rows, s.row(c, u))
@@ -87,7 +90,7 @@ func (s *statistics) containers(ctx context.Context) ([]*engine.Container, error
 	var list []*engine.Container
 	if len(s.refs) == 0 {
 		all, err := s.service.List(ctx)
-		return slices.DeleteFunc(all, func(c *engine.Container) bool { return !c.Alive() }), err
+		return slices.DeleteFunc(all, func(c *engine.Container) bool { return !s.all && !c.Alive() }), err
 	}
 	for _, ref := range s.refs {
 		c, err := s.service.Get(ctx, ref)
