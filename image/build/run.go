@@ -146,7 +146,7 @@ func (w *work) runCommand(ctx context.Context, now *state, r *running, snap *roo
 	if err != nil {
 		return err
 	}
-	if c.Root, err = w.withStubs(snap, &c); err != nil {
+	if c.Root, err = w.withMountPoints(snap, &c); err != nil {
 		return err
 	}
 	code, err := runner.Run(ctx, c)
@@ -174,28 +174,28 @@ func (w *work) hostsFile() (string, error) {
 	return name, os.WriteFile(name, []byte(b.String()), 0o644)
 }
 
-// withStubs puts a layer below the root that has what mounts are put on, so that none of it ends up in the image.
-func (w *work) withStubs(snap *rootfs.Snapshot, c *Command) (*rootfs.Snapshot, error) {
-	dir, err := w.session.folder("stubs")
+// withMountPoints puts a layer below the root that has what mounts are put on, so that none of it ends up in the image.
+func (w *work) withMountPoints(snap *rootfs.Snapshot, c *Command) (*rootfs.Snapshot, error) {
+	dir, err := w.session.folder("mountpoints")
 	if err != nil {
 		return nil, err
 	}
-	stubs := map[string]bool{"dev": true, "proc": true, "sys": true, "etc/resolv.conf": false, "etc/hostname": false, "etc/hosts": false}
+	places := map[string]bool{"dev": true, "proc": true, "sys": true, "etc/resolv.conf": false, "etc/hostname": false, "etc/hosts": false}
 	for _, m := range c.Mounts {
 		info, err := os.Stat(m.Source)
 		if err != nil {
 			return nil, err
 		}
-		stubs[strings.Trim(path.Clean("/"+m.Target), "/")] = info.IsDir()
+		places[strings.Trim(path.Clean("/"+m.Target), "/")] = info.IsDir()
 	}
 	for _, t := range c.Tmpfs {
-		stubs[strings.Trim(path.Clean("/"+t.Target), "/")] = true
+		places[strings.Trim(path.Clean("/"+t.Target), "/")] = true
 	}
 	if c.Dir != "/" {
-		stubs[strings.Trim(c.Dir, "/")] = true
+		places[strings.Trim(c.Dir, "/")] = true
 	}
-	for _, name := range slices.Sorted(maps.Keys(stubs)) {
-		if err := makeStub(filepath.Join(dir, name), stubs[name]); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(places)) {
+		if err := makeMountPoint(filepath.Join(dir, name), places[name]); err != nil {
 			return nil, err
 		}
 	}
@@ -204,7 +204,7 @@ func (w *work) withStubs(snap *rootfs.Snapshot, c *Command) (*rootfs.Snapshot, e
 	return &with, nil
 }
 
-func makeStub(name string, dir bool) error {
+func makeMountPoint(name string, dir bool) error {
 	if dir {
 		return os.MkdirAll(name, 0o755)
 	}

@@ -31,7 +31,7 @@ const (
 //
 //	Dir/sessions/<id>/lock          held while the build lives
 //	Dir/sessions/<id>/snapshot-<n>  a snapshot "build-<id>-<n>" of the store
-//	Dir/sessions/<id>/work/         contexts, stubs, copies
+//	Dir/sessions/<id>/work/         contexts, mount points, copies
 //	RunDir/<id>/runner              the runner's state
 //	RunDir/<id>/mount-<n>           a mount
 //	RunDir/<id>/secret-<n>          a secret
