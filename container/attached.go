@@ -15,27 +15,12 @@ func (e *Engine) StartAttached(ctx context.Context, id string, streams Streams, 
 	if err != nil {
 		return err
 	}
-	conn, err := shim.Dial(c.sandbox.dir)
-	if err != nil {
-		return fmt.Errorf("attach to container %s: %w", id, err)
-	}
-	defer conn.Close()
-	pipes, err := newPipes(streams)
+	conn, pipes, err := c.join(shim.OpEarly, streams)
 	if err != nil {
 		return err
 	}
+	defer conn.Close()
 	defer pipes.close()
-	request := shim.Request{
-		Op: shim.OpEarly, Container: id,
-		Input: streams.Stdin != nil, Output: streams.Stdout != nil, Errors: streams.Stderr != nil && !streams.TTY,
-	}
-	if size, ok := firstSize(streams.Resize); ok {
-		request.Width, request.Height = size.Width, size.Height
-	}
-	if err := conn.Send(request, pipes.theirs...); err != nil {
-		return fmt.Errorf("attach to container %s: %w", id, err)
-	}
-	pipes.given()
 	var reply shim.Reply
 	if _, err := conn.Receive(&reply); err != nil {
 		return fmt.Errorf("attach to container %s: %w", id, err)
@@ -51,4 +36,31 @@ func (e *Engine) StartAttached(ctx context.Context, id string, streams Streams, 
 		return nil
 	}
 	return err
+}
+
+// join asks the container's shim to connect the streams to the container's own.
+func (c *container) join(op string, streams Streams) (conn shim.Conn, p *pipes, err error) {
+	if conn, err = shim.Dial(c.sandbox.dir); err != nil {
+		return conn, nil, fmt.Errorf("attach to container %s: %w", c.ID, err)
+	}
+	if p, err = newPipes(streams); err != nil {
+		conn.Close()
+		return conn, nil, err
+	}
+	request := shim.Request{
+		Op: op, Container: c.ID,
+		Input: streams.Stdin != nil, Output: streams.Stdout != nil, Errors: streams.Stderr != nil && !streams.TTY,
+	}
+	if op == shim.OpEarly {
+		if size, ok := firstSize(streams.Resize); ok {
+			request.Width, request.Height = size.Width, size.Height
+		}
+	}
+	if err := conn.Send(request, p.theirs...); err != nil {
+		p.close()
+		conn.Close()
+		return conn, nil, fmt.Errorf("attach to container %s: %w", c.ID, err)
+	}
+	p.given()
+	return conn, p, nil
 }

@@ -178,24 +178,12 @@ func (e *Engine) Attach(ctx context.Context, id string, streams Streams) error {
 	if err != nil {
 		return err
 	}
-	conn, err := shim.Dial(c.sandbox.dir)
-	if err != nil {
-		return fmt.Errorf("attach to container %s: %w", id, err)
-	}
-	defer conn.Close()
-	pipes, err := newPipes(streams)
+	conn, pipes, err := c.join(shim.OpAttach, streams)
 	if err != nil {
 		return err
 	}
+	defer conn.Close()
 	defer pipes.close()
-	request := shim.Request{
-		Op: shim.OpAttach, Container: id,
-		Input: streams.Stdin != nil, Output: streams.Stdout != nil, Errors: streams.Stderr != nil && !streams.TTY,
-	}
-	if err := conn.Send(request, pipes.theirs...); err != nil {
-		return fmt.Errorf("attach to container %s: %w", id, err)
-	}
-	pipes.given()
 	_, err = converse(ctx, conn, streams, pipes)
 	if ctx.Err() != nil {
 		return nil
