@@ -24,7 +24,7 @@ import (
 )
 
 // Builder opens the builder of a root. It needs no server: commands run in sandboxes of its own.
-func Builder(c ServerConfig) (*build.Builder, *image.Store, error) {
+func Builder(c Local) (*build.Builder, *image.Store, error) {
 	images, err := Images(c)
 	if err != nil {
 		return nil, nil, err
@@ -51,7 +51,7 @@ type buildRunner struct {
 	count     int
 }
 
-func newBuildRunner(c ServerConfig, dir string) (*buildRunner, error) {
+func newBuildRunner(c Local, dir string) (*buildRunner, error) {
 	r := &buildRunner{roots: &buildRoots{known: map[string]*rootfs.Snapshot{}}, dir: dir, log: c.Log, ended: make(chan error, 1), sandboxes: map[string]string{}}
 	var err error
 	r.engine, err = container.New(container.Config{

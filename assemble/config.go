@@ -1,10 +1,9 @@
-// Package assemble puts the parts together with plain constructor calls. It alone knows all of them; it holds
-// no behaviour of its own.
+//go:build !nocluster
+
 package assemble
 
 import (
 	"io"
-	"log/slog"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,7 +11,7 @@ import (
 
 // ServerConfig is what `dhow server` needs to know; the command line documents each field. All paths are absolute.
 type ServerConfig struct {
-	Paths
+	Local
 	Access
 	// Root is where all paths lie, for messages.
 	Root string
@@ -44,23 +43,6 @@ type ServerConfig struct {
 	Runtime RuntimeConfig
 	// Operations are how the API server is run.
 	Operations Operations
-	// Suffix tells several roots on one machine apart; see Paths.
-	CgroupParent, LinkName string
 	// Progress is told what happened, a line each.
 	Progress io.Writer
-	Log      *slog.Logger
-}
-
-// Paths are the places on disk that a server uses.
-type Paths struct {
-	Etcd, PKI, Images, Volumes, PodLogs   string // kept for ever
-	Encryption                            string // the keys of what etcd holds, kept for ever
-	Containers, Network                   string // kept until a reboot
-	Engine, EngineState                   string // containers without a cluster: kept for ever, kept until a reboot
-	Builds                                string // builds' cache, kept for ever
-	BuildRuns                             string // what builds at work have, kept until a reboot
-	Manifests, Kubeconfig, RegistriesFile string // the administrator's
-	CRISocket                             string // for other people's tools
-	Foreign                               string // bundles of other OCI runtimes, kept until a reboot
-	Lock                                  string // held while a server runs
 }

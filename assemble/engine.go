@@ -10,7 +10,7 @@ import (
 )
 
 // Engine opens the containers of a root for a look, whether a server runs on it or not.
-func Engine(c ServerConfig) (*container.Engine, *image.Store, error) {
+func Engine(c Local) (*container.Engine, *image.Store, error) {
 	images, err := Images(c)
 	if err != nil {
 		return nil, nil, err
@@ -20,7 +20,7 @@ func Engine(c ServerConfig) (*container.Engine, *image.Store, error) {
 }
 
 // Runtime is Engine for what must reach into containers, those of other OCI runtimes included.
-func Runtime(c ServerConfig) (*foreign.Runtime, error) {
+func Runtime(c Local) (*foreign.Runtime, error) {
 	engine, images, err := Engine(c)
 	if err != nil {
 		return nil, err
@@ -29,13 +29,13 @@ func Runtime(c ServerConfig) (*foreign.Runtime, error) {
 }
 
 // Images opens the image store of a root.
-func Images(c ServerConfig) (*image.Store, error) {
+func Images(c Local) (*image.Store, error) {
 	return image.New(image.Config{Dir: c.Images, RegistriesFile: c.RegistriesFile, Log: c.Log})
 }
 
 // Standalone opens the containers of a root that belong to no cluster, whether a server runs on it or not. program begins
 // a command line of this program (engine.Config).
-func Standalone(c ServerConfig, program []string) (*engine.Service, *image.Store, error) {
+func Standalone(c Local, program []string) (*engine.Service, *image.Store, error) {
 	images, err := Images(c)
 	if err != nil {
 		return nil, nil, err

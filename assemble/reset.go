@@ -1,3 +1,5 @@
+//go:build !nocluster
+
 package assemble
 
 import (
@@ -48,7 +50,7 @@ func (c ServerConfig) resetContainers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	standalone, _, err := Standalone(c, nil)
+	standalone, _, err := Standalone(c.Local, nil)
 	if err != nil {
 		return err
 	}

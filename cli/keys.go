@@ -1,3 +1,5 @@
+//go:build !nocluster
+
 package cli
 
 import (
@@ -24,7 +26,7 @@ One key signs; those that did before still verify what they have signed, until t
 takes the change at once, and publishes all keys at /openid/v1/jwks.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	dir := func() string { return serverPaths(env).PKI }
+	dir := func() string { return env.paths().PKI }
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the keys, the one that signs first", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return listKeys(env, dir()) }},

@@ -25,6 +25,9 @@ func Main(args []string) int {
 	} else if name == "dhow-oci" {
 		args = append([]string{"dhow", "oci"}, args[1:]...)
 	}
+	if code, ok := handOver(root, env, args); ok {
+		return code
+	}
 	root.SetArgs(args[1:])
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -90,7 +93,7 @@ Start with 'dhow server', then 'dhow kubectl get nodes'. 'dhow demo' shows all o
 			root.AddCommand(c)
 		}
 	}
-	add("cluster", newServerCommand(env), newKubectlCommand(env), newTokenCommand(env), newKeysCommand(env), newResetCommand(env), newSecretsEncryptCommand(env), newVersionCommand(env), newDemoCommand(env))
+	add("cluster", append(clusterCommands(env), newVersionCommand(env))...)
 	add("containers", containerCommands(env)...)
 	add("images", newBuildCommand(env), newBuilderCommand(env), newPullCommand(env), newPushCommand(env), newImagesCommand(env), newTagCommand(env), newRmiCommand(env), newLoadCommand(env), newSaveCommand(env),
 		newImportCommand(env), newHistoryCommand(env), newImageCommand(env), newLoginCommand(env), newLogoutCommand(env))

@@ -1,3 +1,5 @@
+//go:build !nocluster
+
 package cli
 
 import (
@@ -26,7 +28,7 @@ images, and the cluster's data. Stop the server first.`,
 			if os.Geteuid() != 0 {
 				return errors.New("reset must run as root (try sudo)")
 			}
-			config, err := nodeConfig(env)
+			config, err := resetConfig(env)
 			if err != nil {
 				return err
 			}
@@ -52,8 +54,8 @@ func confirmed(env *environment, dirs []string) bool {
 	return strings.EqualFold(strings.TrimSpace(answer), "y")
 }
 
-// nodeConfig is what commands that look at a node, or remove it, know without a server's flags.
-func nodeConfig(env *environment) (assemble.ServerConfig, error) {
+// resetConfig is what is known of a server without its flags.
+func resetConfig(env *environment) (assemble.ServerConfig, error) {
 	f := &serverFlags{}
 	f.register(pflag.NewFlagSet("defaults", pflag.ContinueOnError))
 	f.nodeName = "node"

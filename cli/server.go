@@ -1,12 +1,12 @@
+//go:build !nocluster
+
 package cli
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -98,15 +98,14 @@ func (f *serverFlags) register(flags *pflag.FlagSet) {
 
 // serverConfig checks what the user typed and turns it into assemble's terms.
 func (f *serverFlags) serverConfig(env *environment) (assemble.ServerConfig, error) {
-	root, err := filepath.Abs(env.Root)
+	local, err := env.local(f.debug)
 	if err != nil {
 		return assemble.ServerConfig{}, err
 	}
-	env.Root = root
 	p := flagParser{}
 	c := assemble.ServerConfig{
-		Paths:            serverPaths(env),
-		Root:             root,
+		Local:            local,
+		Root:             env.Root,
 		NodeName:         strings.ToLower(f.nodeName),
 		NodeIP:           p.addr("node-ip", f.nodeIP),
 		BindAddress:      p.addr("bind-address", f.bind),
@@ -124,10 +123,7 @@ func (f *serverFlags) serverConfig(env *environment) (assemble.ServerConfig, err
 		MaxPods:          f.maxPods,
 		Operations:       f.api.operations(&p),
 		Runtime:          f.runtime.config(&p),
-		CgroupParent:     env.cgroupParent(),
-		LinkName:         env.linkName(),
 		Progress:         env.Stderr,
-		Log:              newLogger(env, f.debug),
 	}
 	if c.NodeName == "" {
 		host, err := os.Hostname()
@@ -137,36 +133,4 @@ func (f *serverFlags) serverConfig(env *environment) (assemble.ServerConfig, err
 		c.NodeName = strings.ToLower(host)
 	}
 	return c, p.err()
-}
-
-func serverPaths(env *environment) assemble.Paths {
-	data := env.dataDir()
-	return assemble.Paths{
-		Etcd:           filepath.Join(data, "etcd"),
-		PKI:            filepath.Join(data, "pki"),
-		Encryption:     filepath.Join(data, "encryption"),
-		Images:         env.imagesDir(),
-		Volumes:        filepath.Join(data, "pods"),
-		PodLogs:        env.podLogsDir(),
-		Containers:     env.containersDir(),
-		Builds:         env.buildsDir(),
-		BuildRuns:      env.buildRunsDir(),
-		Network:        env.networkDir(),
-		Engine:         filepath.Join(data, "engine"),
-		EngineState:    filepath.Join(env.runDir(), "engine"),
-		Manifests:      filepath.Join(env.configDir(), "manifests"),
-		Kubeconfig:     env.kubeconfig(),
-		RegistriesFile: env.registriesFile(),
-		CRISocket:      env.criSocket(),
-		Foreign:        filepath.Join(env.runDir(), "foreign"),
-		Lock:           filepath.Join(data, "lock"),
-	}
-}
-
-func newLogger(env *environment, debug bool) *slog.Logger {
-	level := slog.LevelInfo
-	if debug {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: level}))
 }
