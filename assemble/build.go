@@ -39,12 +39,13 @@ func Builder(c Local) (*build.Builder, *image.Store, error) {
 // buildRunner runs the commands of one build as containers of an engine of its own, with a sandbox for each kind of
 // network.
 type buildRunner struct {
-	engine *container.Engine
-	roots  *buildRoots
-	dir    string
-	log    *slog.Logger
-	stop   context.CancelFunc
-	ended  chan error
+	engine  *container.Engine
+	roots   *buildRoots
+	network buildNetwork
+	dir     string
+	log     *slog.Logger
+	stop    context.CancelFunc
+	ended   chan error
 
 	mu        sync.Mutex
 	sandboxes map[string]string // by network
@@ -52,10 +53,16 @@ type buildRunner struct {
 }
 
 func newBuildRunner(c Local, dir string) (*buildRunner, error) {
-	r := &buildRunner{roots: &buildRoots{known: map[string]*rootfs.Snapshot{}}, dir: dir, log: c.Log, ended: make(chan error, 1), sandboxes: map[string]string{}}
-	var err error
+	standalone, _, err := Standalone(c, nil)
+	if err != nil {
+		return nil, err
+	}
+	r := &buildRunner{
+		roots: &buildRoots{known: map[string]*rootfs.Snapshot{}}, network: buildNetwork{standalone.Networks()}, dir: dir, log: c.Log,
+		ended: make(chan error, 1), sandboxes: map[string]string{},
+	}
 	r.engine, err = container.New(container.Config{
-		StateDir: filepath.Join(dir, "containers"), CgroupParent: c.CgroupParent, Images: r.roots, Log: c.Log,
+		StateDir: filepath.Join(dir, "containers"), CgroupParent: c.CgroupParent, Images: r.roots, Network: r.network, Log: c.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -111,13 +118,13 @@ func (r *buildRunner) sandbox(ctx context.Context, network string) (string, erro
 	if id, ok := r.sandboxes[network]; ok {
 		return id, nil
 	}
-	mode := cri.NamespaceMode_NODE // "default" too: see docs/build.md
-	if network == "none" {
-		mode = cri.NamespaceMode_POD
+	mode := cri.NamespaceMode_POD
+	if network == build.NetworkHost {
+		mode = cri.NamespaceMode_NODE
 	}
 	id, err := r.engine.RunPodSandbox(ctx, &cri.PodSandboxConfig{
-		Metadata: &cri.PodSandboxMetadata{Name: "build-" + network, Namespace: "build", Uid: filepath.Base(filepath.Dir(r.dir))},
-		Hostname: "buildkitsandbox", LogDirectory: filepath.Join(r.dir, "logs"),
+		Metadata: &cri.PodSandboxMetadata{Name: sandboxName(network), Namespace: "build", Uid: filepath.Base(filepath.Dir(r.dir))},
+		Hostname: "buildkitsandbox", LogDirectory: filepath.Join(r.dir, "logs"), DnsConfig: r.network.resolver(network),
 		Linux: &cri.LinuxPodSandboxConfig{SecurityContext: &cri.LinuxSandboxSecurityContext{
 			NamespaceOptions: &cri.NamespaceOption{Network: mode, Pid: cri.NamespaceMode_CONTAINER, Ipc: cri.NamespaceMode_POD},
 		}},

@@ -35,8 +35,8 @@ func newBuildCommand(env *environment) *cobra.Command {
 		Short: "Build an image from a Dockerfile",
 		Long: `Build an image from a Dockerfile and a context: a directory, or "-" for a Dockerfile or an archive on standard input.
 
-Steps that have been done before are taken from a cache, which 'dhow builder prune' empties. RUN has the machine's own
-network unless --network none or RUN --network=none says otherwise.`,
+Steps that have been done before are taken from a cache, which 'dhow builder prune' empties. RUN has an address on the
+bridge network, as containers have, unless --network or RUN --network= says otherwise.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, env, args[0]) },
 	}
@@ -233,10 +233,7 @@ func (f *buildFlags) pairs(p *flagParser, o *build.Options) {
 		if !ok {
 			name, address, ok = strings.Cut(text, "=")
 		}
-		if address == "host-gateway" {
-			address = "127.0.0.1" // RUN has the machine's own network
-		}
-		if !ok || !p.addr("add-host", strings.Trim(address, "[]")).IsValid() {
+		if !ok || address != build.HostGateway && !p.addr("add-host", strings.Trim(address, "[]")).IsValid() {
 			p.fail("add-host", text, "not of the form NAME:ADDRESS")
 		}
 		o.Hosts = append(o.Hosts, strings.Trim(address, "[]")+"\t"+name)

@@ -18,7 +18,7 @@ import (
 // insideEnv marks this program run again on a machine of its own: network and mount namespaces.
 const insideEnv = "DHOW_CLI_INSIDE"
 
-// TestContainersOnAMachine runs testdata/containers/*.txtar in namespaces of their own, with an image named busybox in the
+// TestContainersOnAMachine runs testdata/containers/*.txtar and testdata/build/*.txtar in namespaces of their own, with an image named busybox in the
 // archive $IMAGE and a root of its own, which `dhow reset` empties at the end.
 func TestContainersOnAMachine(t *testing.T) {
 	if os.Getenv(insideEnv) == "" {
@@ -28,7 +28,7 @@ func TestContainersOnAMachine(t *testing.T) {
 	check(t, isolate.SetUp())
 	archive := busyboxArchive(t)
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/containers",
+		Files: scripts(t, "testdata/containers", "testdata/build"),
 		Setup: func(env *testscript.Env) error {
 			root, err := os.MkdirTemp("", "dhow")
 			if err != nil {
@@ -47,6 +47,16 @@ func TestContainersOnAMachine(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"capture": capture, "eventually": eventually},
 	})
+}
+
+func scripts(t *testing.T, dirs ...string) (all []string) {
+	t.Helper()
+	for _, dir := range dirs {
+		found, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
+		check(t, err)
+		all = append(all, found...)
+	}
+	return all
 }
 
 func again(t *testing.T) {

@@ -43,27 +43,37 @@ func writeInPlace(path, text string) error {
 // The machine's own resolver configuration, and the one behind a resolver on loopback.
 var resolvConfs = []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}
 
-// resolvConf is what the user says, and what the machine has where he is silent. Servers on the machine's loopback are
-// of no use in another network namespace.
-func (c *Container) resolvConf() (string, error) {
-	servers, search, options := c.Spec.DNS, c.Spec.DNSSearch, c.Spec.DNSOptions
+// Resolver is how names are looked up (resolv.conf(5)).
+type Resolver struct{ Servers, Search, Options []string }
+
+// MachineResolver is the machine's own. Servers on its loopback are of no use in another network namespace.
+func MachineResolver(loopback bool) Resolver {
+	var r Resolver
 	for _, path := range resolvConfs {
-		host, err := readResolvConf(path, c.Spec.NetworkMode == "host")
+		host, err := readResolvConf(path, loopback)
 		if err != nil {
 			continue
 		}
-		if len(servers) == 0 {
-			servers = host["nameserver"]
-		}
-		if len(search) == 0 {
-			search = host["search"]
-		}
-		if len(options) == 0 {
-			options = host["options"]
-		}
-		if len(servers) > 0 {
+		r = Resolver{host["nameserver"], host["search"], host["options"]}
+		if len(r.Servers) > 0 {
 			break
 		}
+	}
+	return r
+}
+
+// resolvConf is what the user says, and what the machine has where he is silent.
+func (c *Container) resolvConf() (string, error) {
+	servers, search, options := c.Spec.DNS, c.Spec.DNSSearch, c.Spec.DNSOptions
+	machine := MachineResolver(c.Spec.NetworkMode == "host")
+	if len(servers) == 0 {
+		servers = machine.Servers
+	}
+	if len(search) == 0 {
+		search = machine.Search
+	}
+	if len(options) == 0 {
+		options = machine.Options
 	}
 	var b strings.Builder
 	for _, server := range servers {

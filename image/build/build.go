@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -48,9 +49,21 @@ type Images interface {
 type Runner interface {
 	// Run runs a command until it ends, or ctx does, and tells how it ended. An error means that it was not run.
 	Run(ctx context.Context, c Command) (exitCode int, err error)
+	// Gateway is the machine's address as commands on a network reach it.
+	Gateway(network string) (netip.Addr, error)
 	// Close ends what still runs, and removes all that the runner has.
 	Close() error
 }
+
+// The networks that a command may have: a bridge, with an address of its own; the machine's; loopback alone.
+const (
+	NetworkDefault = "default"
+	NetworkHost    = "host"
+	NetworkNone    = "none"
+)
+
+// HostGateway stands in Options.Hosts for the machine's address.
+const HostGateway = "host-gateway"
 
 // Command is one RUN.
 type Command struct {
@@ -62,7 +75,7 @@ type Command struct {
 	User, Dir string
 	Mounts    []Mount
 	Tmpfs     []Tmpfs
-	// Network is "default", "host" or "none".
+	// Network is one of the networks below.
 	Network string
 	// Insecure runs it with all rights.
 	Insecure bool
@@ -142,11 +155,11 @@ type Options struct {
 	Secrets map[string][]byte
 	// Platform of the image, such as linux/arm64; this machine's if empty.
 	Platform string
-	// Network of RUN: "default", "host" or "none".
+	// Network of RUN; NetworkDefault if empty.
 	Network string
 	// Allow has the entitlements "network.host" and "security.insecure".
 	Allow []string
-	// Hosts are further lines of /etc/hosts, "address name".
+	// Hosts are further lines of /etc/hosts, "address\tname"; the address may be HostGateway.
 	Hosts []string
 	Limits
 	// Epoch, if not nil, is the time that everything made has at the latest (SOURCE_DATE_EPOCH).

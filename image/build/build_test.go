@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,6 +99,10 @@ func (r chrootRunner) run(ctx context.Context, c Command) (int, error) {
 }
 
 func (r chrootRunner) Close() error { return os.RemoveAll(r.dir) }
+
+func (r chrootRunner) Gateway(string) (netip.Addr, error) {
+	return netip.MustParseAddr("192.0.2.1"), nil
+}
 
 // rig is a builder with a base image "base" of busybox.
 type rig struct {

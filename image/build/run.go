@@ -64,10 +64,10 @@ func (w *work) prepareRun(now *state, c *instructions.RunCommand) (*running, err
 	if devices := instructions.GetDevices(c); len(devices) > 0 {
 		return nil, errors.New("RUN --device is not supported: builds get no devices")
 	}
-	if r.network == instructions.NetworkHost && !slices.Contains(w.Allow, "network.host") && w.Network != "host" {
+	if r.network == NetworkHost && !slices.Contains(w.Allow, "network.host") && w.Network != NetworkHost {
 		return nil, errors.New("RUN --network=host needs the entitlement: add --allow network.host")
 	}
-	if r.network == instructions.NetworkDefault && w.Network != "" {
+	if r.network == NetworkDefault && w.Network != "" {
 		r.network = w.Network
 	}
 	if r.secure == instructions.SecurityInsecure && !slices.Contains(w.Allow, "security.insecure") {
@@ -138,7 +138,7 @@ func (w *work) runCommand(ctx context.Context, now *state, r *running, snap *roo
 			c.Env = append(c.Env, name+"="+*value)
 		}
 	}
-	if c.Hosts, err = w.hostsFile(); err != nil {
+	if c.Hosts, err = w.hostsFile(runner, r.network); err != nil {
 		return err
 	}
 	release, err := w.attachMounts(ctx, r, &c)
@@ -160,10 +160,17 @@ func (w *work) runCommand(ctx context.Context, now *state, r *running, snap *roo
 }
 
 // hostsFile writes /etc/hosts for commands.
-func (w *work) hostsFile() (string, error) {
+func (w *work) hostsFile(runner Runner, network string) (string, error) {
 	var b strings.Builder
 	b.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
 	for _, line := range w.Hosts {
+		if name, ok := strings.CutPrefix(line, HostGateway+"\t"); ok {
+			gateway, err := runner.Gateway(network)
+			if err != nil {
+				return "", err
+			}
+			line = gateway.String() + "\t" + name
+		}
 		b.WriteString(line + "\n")
 	}
 	file, err := w.session.folder("hosts")
