@@ -5,27 +5,33 @@ K8S      := $(shell go list -m -f '{{.Version}}' k8s.io/apiserver 2>/dev/null | 
 LDFLAGS  := -s -w -X dhow/cli.version=$(VERSION) -X k8s.io/component-base/version.gitVersion=$(K8S)+dhow
 BUILD    := go build -ldflags '$(LDFLAGS)'
 
-.PHONY: build shim arm64 demo test lint e2e vm-test vm-clock clients bench bench-images bench-api conformance conformance-api runtime-validation podman-test gen clean
+.PHONY: build shim whole arm64 demo test lint e2e vm-test vm-clock clients bench bench-images bench-api conformance conformance-api runtime-validation podman-test gen clean
 
-build: shim ## bin/dhow, static
-	$(BUILD) -tags shimbinary -o bin/dhow .
+build: shim whole ## bin/dhow, static
+	$(BUILD) -tags nocluster,packed,shimbinary -o bin/dhow .
 
 shim: ## the part that holds a pod, which build puts into the binary
 	go build -ldflags '-s -w' -o container/shimbinary/shim ./container/shimbinary/program
 
+whole: shim ## the whole program, which build packs into the one that starts fast
+	$(BUILD) -tags shimbinary -o bin/dhow-whole .
+	GOARCH= go run ./internal/packed/pack bin/dhow-whole cli/whole/program
+
 arm64: export GOARCH = arm64
-arm64: shim ## bin/dhow-arm64, cross-compiled
-	$(BUILD) -tags shimbinary -o bin/dhow-arm64 .
+arm64: shim whole ## bin/dhow-arm64, cross-compiled
+	$(BUILD) -tags nocluster,packed,shimbinary -o bin/dhow-arm64 .
 
 demo: build ## the main job, shown end to end, then cleaned up
 	bin/dhow demo
 
 test: build lint ## everything CI runs, with a watch on who writes to shared objects; needs root
+	go test -count=1 -tags nocluster -run 'WholeProgram|CommandsOf' ./cli
 	go test -count=1 -timeout 25m -tags sharedcheck ./...
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
+	go vet -tags nocluster ./cli
 
 e2e: build ## the real binary with real software: nginx, redis, docker-registry
 	go test -count=1 -v -timeout 20m ./test/e2e

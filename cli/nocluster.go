@@ -2,9 +2,74 @@
 
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"dhow/cli/whole"
+	"dhow/internal/packed"
+)
 
 // clusterCommands are in the whole program only.
 func clusterCommands(*environment) []*cobra.Command { return nil }
 
-func handOver(*cobra.Command, *environment, []string) (int, bool) { return 0, false }
+// handOver gives a command line that this program does not know to the whole one, unpacked for it at first, in this
+// process's place. It comes back, with an exit code, only if that cannot be.
+func handOver(root *cobra.Command, env *environment, args []string) (int, bool) {
+	if cmd, _, err := root.Find(args[1:]); err == nil && cmd != root || whole.Program == nil {
+		return 0, false
+	}
+	fmt.Fprintf(env.Stderr, "dhow: %v\n", becomeWhole(args))
+	return 1, true
+}
+
+func becomeWhole(args []string) error {
+	program, err := packed.Open(whole.Program)
+	if err != nil {
+		return err
+	}
+	boot, err := packed.Boot()
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, dir := range programDirs(args) {
+		path, err := program.Place(dir, boot, "dhow")
+		if err == nil {
+			err = &os.PathError{Op: "run", Path: path, Err: syscall.Exec(path, args, os.Environ())}
+		}
+		failed = errors.Join(failed, err)
+	}
+	return fmt.Errorf("no place for the cluster's program (make one of these writable, and executable): %w", failed)
+}
+
+// programDirs are where the whole program may lie: under --root, or in the user's cache where that is not the user's.
+func programDirs(args []string) []string {
+	dirs := []string{filepath.Join((&environment{Root: rootOf(args)}).dataDir(), "program")}
+	if cache, err := os.UserCacheDir(); err == nil {
+		dirs = append(dirs, filepath.Join(cache, "dhow", "program"))
+	}
+	return dirs
+}
+
+// rootOf is what --root says. kubectl's own arguments may be the flags of something else.
+func rootOf(args []string) string {
+	root := "/"
+	flags := pflag.NewFlagSet("root", pflag.ContinueOnError)
+	flags.Usage = func() {}
+	flags.ParseErrorsAllowlist.UnknownFlags = true
+	flags.StringVar(&root, "root", root, "")
+	flags.SetInterspersed(false)
+	_ = flags.Parse(args[1:]) // the whole program tells what is wrong
+	if rest := flags.Args(); len(rest) > 0 && rest[0] != "kubectl" {
+		flags.SetInterspersed(true)
+		_ = flags.Parse(rest)
+	}
+	return root
+}

@@ -1,0 +1,125 @@
+// Package packed keeps a program compressed within another one: in pieces, so that all processors unpack it together.
+package packed
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sync/errgroup"
+)
+
+// A packed program is, in little endian:
+//
+//	magic     8 bytes
+//	name      16 bytes, the first of the program's SHA-256
+//	size      uint64, bytes of the program
+//	pieces    uint32, then a uint32 for each: its compressed length
+//	frames    one zstd frame (RFC 8878) a piece, each of pieceSize bytes but for the last
+const (
+	magic     = "dhowpak1"
+	nameSize  = 16
+	pieceSize = 4 << 20
+	// largest is far above what a program has, and keeps a damaged head from taking all memory.
+	largest = 1 << 30
+)
+
+// header is what precedes the lengths of the pieces.
+type header struct {
+	Magic  [len(magic)]byte
+	Name   [nameSize]byte
+	Size   uint64
+	Pieces uint32
+}
+
+// Program is a packed program.
+type Program struct {
+	header
+	frames [][]byte
+}
+
+// Pack compresses a program.
+func Pack(program []byte) ([]byte, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression))
+	if err != nil {
+		return nil, err
+	}
+	defer enc.Close()
+	var lengths []uint32
+	var frames []byte
+	for start := 0; start < len(program); start += pieceSize {
+		before := len(frames)
+		frames = enc.EncodeAll(program[start:min(start+pieceSize, len(program))], frames)
+		lengths = append(lengths, uint32(len(frames)-before))
+	}
+	sum := sha256.Sum256(program)
+	head := header{Magic: [len(magic)]byte([]byte(magic)), Name: [nameSize]byte(sum[:nameSize]), Size: uint64(len(program)), Pieces: uint32(len(lengths))}
+	var out bytes.Buffer
+	if err := errors.Join(binary.Write(&out, binary.LittleEndian, head), binary.Write(&out, binary.LittleEndian, lengths)); err != nil {
+		return nil, err
+	}
+	return append(out.Bytes(), frames...), nil
+}
+
+// Open reads the head of what Pack made. The program's pieces stay in data.
+func Open(data []byte) (*Program, error) {
+	p := &Program{}
+	r := bytes.NewReader(data)
+	if err := binary.Read(r, binary.LittleEndian, &p.header); err != nil || string(p.Magic[:]) != magic {
+		return nil, errors.New("not a packed program")
+	}
+	if p.Size > largest || uint64(p.Pieces) != (p.Size+pieceSize-1)/pieceSize {
+		return nil, fmt.Errorf("packed program: %d pieces cannot be %d bytes", p.Pieces, p.Size)
+	}
+	lengths := make([]uint32, p.Pieces)
+	if err := binary.Read(r, binary.LittleEndian, lengths); err != nil {
+		return nil, fmt.Errorf("packed program: lengths of the pieces: %w", err)
+	}
+	rest := data[len(data)-r.Len():]
+	for i, n := range lengths {
+		if uint64(n) > uint64(len(rest)) {
+			return nil, fmt.Errorf("packed program: it ends in piece %d of %d", i+1, p.Pieces)
+		}
+		p.frames = append(p.frames, rest[:n])
+		rest = rest[n:]
+	}
+	return p, nil
+}
+
+// Name is the same for the same program, and another for another: 32 hex digits.
+func (p *Program) Name() string { return hex.EncodeToString(p.header.Name[:]) }
+
+// unpack writes the program into an empty file.
+func (p *Program) unpack(f *os.File) error {
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(pieceSize))
+	if err != nil {
+		return err
+	}
+	defer dec.Close()
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range p.frames {
+		group.Go(func() error {
+			piece, err := dec.DecodeAll(p.frames[i], make([]byte, 0, pieceSize))
+			if err != nil {
+				return fmt.Errorf("packed program: piece %d: %w", i+1, err)
+			}
+			_, err = f.WriteAt(piece, int64(i)*pieceSize)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil && uint64(info.Size()) != p.Size {
+		err = fmt.Errorf("packed program: %d bytes in place of %d", info.Size(), p.Size)
+	}
+	return err
+}
