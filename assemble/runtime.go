@@ -4,8 +4,6 @@ package assemble
 
 import (
 	"cmp"
-	"maps"
-	"slices"
 
 	"dhow/container"
 	"dhow/container/foreign"
@@ -41,7 +39,7 @@ func (s *server) buildRuntime(images *image.Store, pods *network.Network) (conta
 	}
 	s.add(lifecycle.Part{Name: "containers", Run: runtime.Run, Ready: runtime.Ready})
 	served, err := criserver.New(criserver.Config{
-		Socket: c.CRISocket, Runtime: runtime, Images: images, ImageDir: c.Images, OtherHandlers: slices.Sorted(maps.Keys(c.Runtime.Handlers)), Log: c.Log,
+		Socket: c.CRISocket, Runtime: runtime, Images: images, ImageDir: c.Images, Log: c.Log,
 	})
 	if err != nil {
 		return nil, nil, err

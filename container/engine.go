@@ -128,12 +128,24 @@ func (e *Engine) Ready(ctx context.Context) error {
 }
 
 // Status implements Runtime.
-func (e *Engine) Status(context.Context) (*cri.RuntimeStatus, error) {
-	return &cri.RuntimeStatus{Conditions: []*cri.RuntimeCondition{
-		{Type: "RuntimeReady", Status: true},
-		{Type: "NetworkReady", Status: true},
-	}}, nil
+func (e *Engine) Status(context.Context) (*cri.StatusResponse, error) {
+	answer := &cri.StatusResponse{
+		Status: &cri.RuntimeStatus{Conditions: []*cri.RuntimeCondition{
+			{Type: "RuntimeReady", Status: true},
+			{Type: "NetworkReady", Status: true},
+		}},
+		Features: &cri.RuntimeFeatures{SupplementalGroupsPolicy: true},
+	}
+	for _, name := range []string{"", handlerName} {
+		answer.RuntimeHandlers = append(answer.RuntimeHandlers, &cri.RuntimeHandler{
+			Name: name, Features: &cri.RuntimeHandlerFeatures{RecursiveReadOnlyMounts: true, UserNamespaces: true},
+		})
+	}
+	return answer, nil
 }
+
+// handlerName is the engine's own, which is also meant by none.
+const handlerName = "dhow"
 
 // version of the engine, as nodes show it.
 const version = "1.0"

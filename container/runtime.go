@@ -59,8 +59,9 @@ type Runtime interface {
 	// channel is closed. A slow reader loses events and gets the channel closed early: list again, then
 	// call Events again.
 	Events(ctx context.Context) <-chan *cri.ContainerEventResponse
-	// Status has the conditions RuntimeReady and NetworkReady.
-	Status(ctx context.Context) (*cri.RuntimeStatus, error)
+	// Status has the conditions RuntimeReady and NetworkReady, the handlers that RunPodSandbox takes with what their
+	// containers can have, and what the runtime can for all of them.
+	Status(ctx context.Context) (*cri.StatusResponse, error)
 	Version(ctx context.Context) (*cri.VersionResponse, error)
 }
 

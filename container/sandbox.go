@@ -20,7 +20,7 @@ import (
 
 // RunPodSandbox implements Runtime.
 func (e *Engine) RunPodSandbox(ctx context.Context, config *cri.PodSandboxConfig, handler string) (string, error) {
-	if handler != "" && handler != "dhow" {
+	if handler != "" && handler != handlerName {
 		return "", fmt.Errorf("no runtime handler %q is configured (there is: dhow)", handler)
 	}
 	s := &sandbox{ID: newID(), Created: time.Now().UnixNano(), config: config, containers: map[string]*container{}}

@@ -95,7 +95,7 @@ func (c *container) status() *cri.ContainerStatus {
 		Id: c.ID, Metadata: c.config.GetMetadata(), State: state, CreatedAt: c.Created, StartedAt: c.started,
 		Image: c.config.GetImage(), ImageRef: c.ImageID, ImageId: c.ImageID,
 		Labels: c.config.Labels, Annotations: c.config.Annotations, Mounts: c.config.Mounts, LogPath: c.logPath(),
-		Resources: &cri.ContainerResources{Linux: c.config.GetLinux().GetResources()},
+		Resources: &cri.ContainerResources{Linux: c.config.GetLinux().GetResources()}, User: c.user(),
 	}
 	if c.exit == nil {
 		return status
@@ -103,6 +103,19 @@ func (c *container) status() *cri.ContainerStatus {
 	status.FinishedAt, status.ExitCode = c.exit.At, int32(c.exit.Code)
 	status.Reason, status.Message = c.reason(), c.exit.Error
 	return status
+}
+
+// user is whom the command runs as, once it does. The caller holds mu.
+func (c *container) user() *cri.ContainerUser {
+	who := c.start.User
+	if who == nil {
+		return nil
+	}
+	u := &cri.LinuxContainerUser{Uid: int64(who.UID), Gid: int64(who.GID)}
+	for _, g := range who.Groups {
+		u.SupplementalGroups = append(u.SupplementalGroups, int64(g))
+	}
+	return &cri.ContainerUser{Linux: u}
 }
 
 // reason names the end. The caller holds mu.

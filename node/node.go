@@ -61,6 +61,7 @@ type Node struct {
 	log         *slog.Logger
 	events      recorder
 	tokens      tokenCache
+	features    features
 	allocatable corev1.ResourceList
 	pods        corelisters.PodLister
 	services    corelisters.ServiceLister

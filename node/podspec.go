@@ -307,6 +307,10 @@ func (n *Node) oomScore(pod *corev1.Pod, c *corev1.Container) int64 {
 
 // mounts are the container's volumes, its /etc/hosts and its termination message.
 func (n *Node) mounts(pod *corev1.Pod, c *corev1.Container, attempt uint32, ips []string, env []*cri.KeyValue) ([]*cri.Mount, error) {
+	handler, err := n.handler(pod)
+	if err != nil {
+		return nil, err
+	}
 	var all []*cri.Mount
 	hasHosts := false
 	for _, m := range c.VolumeMounts {
@@ -318,10 +322,14 @@ func (n *Node) mounts(pod *corev1.Pod, c *corev1.Container, attempt uint32, ips 
 		if err != nil {
 			return nil, err
 		}
+		recursive, err := n.features.readOnlyBelow(&m, handler)
+		if err != nil {
+			return nil, err
+		}
 		hasHosts = hasHosts || filepath.Clean(m.MountPath) == "/etc/hosts"
 		all = append(all, &cri.Mount{
 			ContainerPath: m.MountPath, HostPath: source, Readonly: m.ReadOnly || readOnlyVolume(&pod.Spec.Volumes[i]), Propagation: propagation(m.MountPropagation),
-			RecursiveReadOnly: m.RecursiveReadOnly != nil && *m.RecursiveReadOnly != corev1.RecursiveReadOnlyDisabled,
+			RecursiveReadOnly: recursive,
 		})
 	}
 	dir := filepath.Join(n.podDir(pod), "containers", c.Name)

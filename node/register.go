@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-base/version"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 const (
@@ -196,7 +197,7 @@ func (n *Node) fillStatus(ctx context.Context, s *corev1.NodeStatus) error {
 	if s.Images, err = n.images(ctx); err != nil {
 		return err
 	}
-	n.setConditions(ctx, s)
+	n.setRuntime(ctx, s)
 	return nil
 }
 
@@ -237,9 +238,19 @@ func (n *Node) images(ctx context.Context) ([]corev1.ContainerImage, error) {
 	return images, nil
 }
 
-func (n *Node) setConditions(ctx context.Context, s *corev1.NodeStatus) {
+// setRuntime tells how the runtime is, and what it can; while it does not answer, what it could.
+func (n *Node) setRuntime(ctx context.Context, s *corev1.NodeStatus) {
+	said, err := n.config.Runtime.Status(ctx)
+	if err == nil {
+		n.features.learn(said)
+	}
+	setConditions(s, said.GetStatus(), err)
+	n.features.status(s)
+}
+
+// setConditions: the node is Ready where the runtime is.
+func setConditions(s *corev1.NodeStatus, status *cri.RuntimeStatus, err error) {
 	ready := corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "dhow is posting ready status"}
-	status, err := n.config.Runtime.Status(ctx)
 	if err != nil {
 		ready.Status, ready.Reason, ready.Message = corev1.ConditionFalse, "KubeletNotReady", "container runtime: "+err.Error()
 	}

@@ -24,6 +24,9 @@ func (n *Node) securityContext(pod *corev1.Pod, c *corev1.Container) (*cri.Linux
 		RunAsUser:  int64Value(own.RunAsUser, common.RunAsUser), RunAsGroup: int64Value(own.RunAsGroup, common.RunAsGroup),
 		SupplementalGroups: common.SupplementalGroups,
 	}
+	if p := common.SupplementalGroupsPolicy; p != nil && *p == corev1.SupplementalGroupsPolicyStrict {
+		s.SupplementalGroupsPolicy = cri.SupplementalGroupsPolicy_Strict
+	}
 	if common.FSGroup != nil {
 		s.SupplementalGroups = append(s.SupplementalGroups[:len(s.SupplementalGroups):len(s.SupplementalGroups)], *common.FSGroup)
 	}

@@ -194,7 +194,7 @@ func (w *worker) containerStatus(ctx context.Context, pod *corev1.Pod, c *corev1
 		s.State.Waiting = w.waitingState(pod, c, mayStart)
 	}
 	if last.State != cri.ContainerState_CONTAINER_CREATED {
-		s.VolumeMounts = mountStatuses(pod, c)
+		s.VolumeMounts = w.node.mountStatuses(pod, c)
 		s.User = userOf(last)
 	}
 	s.Started = &started
@@ -244,13 +244,14 @@ func (w *worker) terminated(pod *corev1.Pod, c *corev1.Container, i *instance) *
 }
 
 // mountStatuses tell how volumes are mounted.
-func mountStatuses(pod *corev1.Pod, c *corev1.Container) []corev1.VolumeMountStatus {
+func (n *Node) mountStatuses(pod *corev1.Pod, c *corev1.Container) []corev1.VolumeMountStatus {
+	handler, _ := n.handler(pod) // without its class it would not run
 	var all []corev1.VolumeMountStatus
 	for _, m := range c.VolumeMounts {
 		status := corev1.VolumeMountStatus{Name: m.Name, MountPath: m.MountPath, ReadOnly: m.ReadOnly}
 		if m.ReadOnly {
 			mode := corev1.RecursiveReadOnlyDisabled
-			if m.RecursiveReadOnly != nil && *m.RecursiveReadOnly != corev1.RecursiveReadOnlyDisabled {
+			if recursive, err := n.features.readOnlyBelow(&m, handler); recursive && err == nil {
 				mode = corev1.RecursiveReadOnlyEnabled
 			}
 			status.RecursiveReadOnly = &mode

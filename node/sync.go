@@ -23,6 +23,9 @@ func (w *worker) sync(ctx context.Context, pod *corev1.Pod) (again time.Duration
 		return 0, err
 	}
 	again = w.checkDeadline(pod)
+	if w.failure == nil && o.sandbox == nil && !hasEnded(pod) {
+		w.refuse(pod)
+	}
 	if w.failure != nil || hasEnded(pod) || w.ended(pod, o) {
 		return 0, w.finish(ctx, pod, o)
 	}
@@ -70,6 +73,14 @@ func (w *worker) checkDeadline(pod *corev1.Pod) time.Duration {
 		w.node.events.pod(pod, "", corev1.EventTypeNormal, "DeadlineExceeded", "%s", message)
 	}
 	return 0
+}
+
+// refuse fails a pod that the runtime cannot run as it asks to be run.
+func (w *worker) refuse(pod *corev1.Pod) {
+	if why := w.node.features.refused(pod); why != nil {
+		w.failure = why
+		w.node.events.pod(pod, "", corev1.EventTypeWarning, why.reason, "%s", why.message)
+	}
 }
 
 // removeOld forgets sandboxes that a new one has replaced, and all but the last two starts of a container.
@@ -148,6 +159,9 @@ func (w *worker) startSandbox(ctx context.Context, pod *corev1.Pod, o *observed)
 		return err
 	}
 	handler, err := n.handler(pod)
+	if err == nil {
+		err = n.features.checkUsers(pod, handler)
+	}
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,11 @@ func NewBusybox(t testing.TB) *Busybox {
 	for _, name := range applets {
 		err = errors.Join(err, os.Symlink("busybox", filepath.Join(b.lower, "bin", name)))
 	}
-	err = errors.Join(err, os.WriteFile(filepath.Join(b.lower, "etc/passwd"), []byte("root:x:0:0::/root:/bin/sh\n"), 0o644))
+	for name, text := range map[string]string{
+		"passwd": "root:x:0:0::/root:/bin/sh\nsailor:x:1000:1000::/tmp:/bin/sh\n", "group": "root:x:0:\nsailor:x:1000:\ncrew:x:50000:sailor\n",
+	} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(b.lower, "etc", name), []byte(text), 0o644))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -235,8 +235,12 @@ func (f *Fake) Events(ctx context.Context) <-chan *cri.ContainerEventResponse {
 }
 
 // Status implements container.Runtime.
-func (f *Fake) Status(context.Context) (*cri.RuntimeStatus, error) {
-	return &cri.RuntimeStatus{Conditions: []*cri.RuntimeCondition{{Type: "RuntimeReady", Status: true}, {Type: "NetworkReady", Status: true}}}, nil
+func (f *Fake) Status(context.Context) (*cri.StatusResponse, error) {
+	return &cri.StatusResponse{
+		Status:          &cri.RuntimeStatus{Conditions: []*cri.RuntimeCondition{{Type: "RuntimeReady", Status: true}, {Type: "NetworkReady", Status: true}}},
+		RuntimeHandlers: []*cri.RuntimeHandler{{Features: &cri.RuntimeHandlerFeatures{}}, {Name: "dhow", Features: &cri.RuntimeHandlerFeatures{RecursiveReadOnlyMounts: true}}},
+		Features:        &cri.RuntimeFeatures{SupplementalGroupsPolicy: true},
+	}, nil
 }
 
 // Version implements container.Runtime.

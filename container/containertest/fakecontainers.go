@@ -74,6 +74,7 @@ func (f *Fake) StartContainer(_ context.Context, id string) error {
 		return err
 	}
 	c.status.State, c.status.StartedAt = cri.ContainerState_CONTAINER_RUNNING, time.Now().UnixNano()
+	c.status.User = fakeUser(c.config)
 	f.emit(cri.ContainerEventType_CONTAINER_STARTED_EVENT, id, c.sandbox)
 	if c.play != nil {
 		go f.follow(c, c.play)
@@ -207,7 +208,16 @@ func (f *Fake) ContainerStatus(_ context.Context, id string) (*cri.ContainerStat
 		Id: s.Id, Metadata: s.Metadata, State: s.State, CreatedAt: s.CreatedAt, StartedAt: s.StartedAt, FinishedAt: s.FinishedAt,
 		ExitCode: s.ExitCode, Reason: s.Reason, Message: s.Message, Labels: s.Labels, Annotations: s.Annotations,
 		Image: s.Image, ImageId: s.ImageId, ImageRef: s.ImageRef, LogPath: s.LogPath, Resources: s.Resources,
+		User: s.User,
 	}, nil
+}
+
+// fakeUser is what the configuration says: there is no image that could say more.
+func fakeUser(c *cri.ContainerConfig) *cri.ContainerUser {
+	s := c.GetLinux().GetSecurityContext()
+	u := &cri.LinuxContainerUser{Uid: s.GetRunAsUser().GetValue(), Gid: s.GetRunAsGroup().GetValue()}
+	u.SupplementalGroups = append(append(u.SupplementalGroups, s.GetSupplementalGroups()...), u.Gid)
+	return &cri.ContainerUser{Linux: u}
 }
 
 // ListContainers implements container.Runtime.

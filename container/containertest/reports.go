@@ -26,11 +26,14 @@ func whoAndHow(r *rig) {
 	s, err := r.Runtime.Status(r.ctx)
 	r.check(err)
 	conditions := map[string]bool{}
-	for _, c := range s.Conditions {
+	for _, c := range s.GetStatus().GetConditions() {
 		conditions[c.Type] = c.Status
 	}
 	if !conditions["RuntimeReady"] || !conditions["NetworkReady"] {
-		r.Errorf("conditions are %v", s.Conditions)
+		r.Errorf("conditions are %v", s.GetStatus())
+	}
+	if len(s.RuntimeHandlers) == 0 || s.RuntimeHandlers[0].Name != "" || s.RuntimeHandlers[0].Features == nil {
+		r.Errorf("handlers are %v, and none is what pods without a class get", s.RuntimeHandlers)
 	}
 }
 

@@ -20,7 +20,8 @@ import (
 // Rig is a runtime of its own for one behaviour.
 type Rig struct {
 	Runtime container.Runtime
-	// Image has busybox: sh, cat, sleep, stty, tty, grep, nc and others, /etc/passwd, and no /bin/none.
+	// Image has busybox: sh, cat, sleep, stty, tty, grep, nc and others, /etc/passwd and /etc/group with a user sailor
+	// (1000:1000) who is in the group crew (50000), and no /bin/none.
 	Image string
 	// Logs is a folder for logs.
 	Logs string
@@ -30,7 +31,7 @@ type Rig struct {
 
 // Suite runs every behaviour, each with a Rig of its own from start, which cleans up by t.Cleanup.
 func Suite(t *testing.T, start func(t *testing.T) Rig) {
-	groups := []map[string]func(*rig){sandboxBehaviours(), containerBehaviours(), endBehaviours(), logBehaviours(), execBehaviours(), attachBehaviours(), portBehaviours(), reportBehaviours()}
+	groups := []map[string]func(*rig){sandboxBehaviours(), containerBehaviours(), userBehaviours(), endBehaviours(), logBehaviours(), execBehaviours(), attachBehaviours(), portBehaviours(), reportBehaviours()}
 	for _, group := range groups {
 		for name, behaviour := range group {
 			t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {

@@ -24,6 +24,7 @@ type bundle struct {
 	imageID    string
 	stopSignal string // the image's
 	ownPID     bool
+	user       specs.User
 }
 
 func (r *Runtime) dirOf(key string) string { return filepath.Join(r.config.StateDir, key) }
@@ -52,6 +53,7 @@ func (r *Runtime) makeBundle(ctx context.Context, config *cri.ContainerConfig) (
 	if err != nil {
 		return b, err
 	}
+	b.user = s.Process.User
 	data, err := json.Marshal(s)
 	if err != nil {
 		return b, err

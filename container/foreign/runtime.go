@@ -45,14 +45,6 @@ type Runtime struct {
 
 var _ container.Runtime = (*Runtime)(nil)
 
-// What a pod and a container of ours are remembered by, in the engine's records.
-const (
-	handlerMark = "dhow.runtime/handler"
-	bundleMark  = "dhow.runtime/bundle"
-	imageMark   = "dhow.runtime/image"
-	programMark = "dhow.runtime/program"
-)
-
 // New checks that the programs are there.
 func New(c Config) (*Runtime, error) {
 	if c.Engine == nil || c.Images == nil || c.StateDir == "" {
@@ -94,31 +86,19 @@ func (r *Runtime) RunPodSandbox(ctx context.Context, config *cri.PodSandboxConfi
 	return r.Engine.RunPodSandbox(ctx, own, "")
 }
 
-func with(m map[string]string, key, value string) map[string]string {
-	m = maps.Clone(m)
-	if m == nil {
-		m = map[string]string{}
+// Status implements container.Runtime: the other runtimes are handlers, too. Their users' own pods are refused; that mounts
+// are read-only throughout is runtime-spec's.
+func (r *Runtime) Status(ctx context.Context) (*cri.StatusResponse, error) {
+	answer, err := r.Engine.Status(ctx)
+	if err != nil {
+		return nil, err
 	}
-	m[key] = value
-	return m
-}
-
-// PodSandboxStatus implements container.Runtime.
-func (r *Runtime) PodSandboxStatus(ctx context.Context, id string) (*cri.PodSandboxStatus, error) {
-	s, err := r.Engine.PodSandboxStatus(ctx, id)
-	if handler := s.GetAnnotations()[handlerMark]; handler != "" {
-		s.RuntimeHandler = handler
+	for _, name := range slices.Sorted(maps.Keys(r.config.Programs)) {
+		answer.RuntimeHandlers = append(answer.RuntimeHandlers, &cri.RuntimeHandler{
+			Name: name, Features: &cri.RuntimeHandlerFeatures{RecursiveReadOnlyMounts: true},
+		})
 	}
-	return s, err
-}
-
-// ListPodSandbox implements container.Runtime.
-func (r *Runtime) ListPodSandbox(ctx context.Context, filter *cri.PodSandboxFilter) ([]*cri.PodSandbox, error) {
-	list, err := r.Engine.ListPodSandbox(ctx, filter)
-	for _, s := range list {
-		s.RuntimeHandler = s.Annotations[handlerMark]
-	}
-	return list, err
+	return answer, nil
 }
 
 // RemovePodSandbox implements container.Runtime.
@@ -162,7 +142,7 @@ func (r *Runtime) CreateContainer(ctx context.Context, sandboxID string, config 
 		return "", errors.Join(fmt.Errorf("create container %s: %w", name, err), r.discard(b.key, program))
 	}
 	own := proto.Clone(config).(*cri.ContainerConfig)
-	own.Annotations = with(with(with(own.Annotations, bundleMark, b.key), imageMark, b.imageID), programMark, program)
+	own.Annotations = b.marks(own.Annotations, program)
 	own.Command, own.Args = r.command(program, "run", "--bundle", b.dir, b.key), nil
 	own.Envs, own.Mounts, own.WorkingDir = nil, nil, "/"
 	own.Linux = &cri.LinuxContainerConfig{Resources: config.GetLinux().GetResources(), SecurityContext: &cri.LinuxContainerSecurityContext{
@@ -182,26 +162,6 @@ func (r *Runtime) CreateContainer(ctx context.Context, sandboxID string, config 
 // command calls an OCI runtime.
 func (r *Runtime) command(program string, args ...string) []string {
 	return append([]string{program, "--root", filepath.Join(r.config.StateDir, "state")}, args...)
-}
-
-// ContainerStatus implements container.Runtime.
-func (r *Runtime) ContainerStatus(ctx context.Context, id string) (*cri.ContainerStatus, error) {
-	s, err := r.Engine.ContainerStatus(ctx, id)
-	if image := s.GetAnnotations()[imageMark]; image != "" {
-		s.ImageRef, s.ImageId = image, image
-	}
-	return s, err
-}
-
-// ListContainers implements container.Runtime.
-func (r *Runtime) ListContainers(ctx context.Context, filter *cri.ContainerFilter) ([]*cri.Container, error) {
-	list, err := r.Engine.ListContainers(ctx, filter)
-	for _, c := range list {
-		if image := c.Annotations[imageMark]; image != "" {
-			c.ImageRef, c.ImageId = image, image
-		}
-	}
-	return list, err
 }
 
 // RemoveContainer implements container.Runtime.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,6 +192,46 @@ func TestAnotherRuntimeRunsAsWhomTheConfigurationNames(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestTheStatusTellsWhomAnotherRuntimesContainerRunsAs(t *testing.T) {
+	each(t, func(r *rig) {
+		for policy, want := range map[cri.SupplementalGroupsPolicy]string{
+			cri.SupplementalGroupsPolicy_Merge: "1000 1234 50000", cri.SupplementalGroupsPolicy_Strict: "1000 1234",
+		} {
+			config := sh("id -G; sleep 1000")
+			config.LogPath, config.Annotations = policy.String()+".log", map[string]string{"own": "note"}
+			s := config.Linux.SecurityContext
+			s.RunAsUser, s.SupplementalGroups, s.SupplementalGroupsPolicy = &cri.Int64Value{Value: 1000}, []int64{1234}, policy
+			status, err := r.runtime.ContainerStatus(r.Context(), r.launch(config))
+			r.check(err)
+			u := status.GetUser().GetLinux()
+			slices.Sort(u.GetSupplementalGroups())
+			if told := strings.Trim(fmt.Sprint(u.GetSupplementalGroups()), "[]"); u.GetUid() != 1000 || u.GetGid() != 1000 || told != want {
+				r.Errorf("%v: the user is %v", policy, u)
+			}
+			r.eventually("its groups are "+want, func() bool {
+				said, _ := os.ReadFile(status.LogPath)
+				return strings.HasSuffix(string(said), " F "+want+"\n")
+			})
+			if len(status.Annotations) != 1 {
+				r.Errorf("annotations are %v", status.Annotations)
+			}
+		}
+	})
+}
+
+func TestHandlersAreToldWithWhatTheyCan(t *testing.T) {
+	r := newRig(t, "runc")
+	s, err := r.runtime.Status(t.Context())
+	r.check(err)
+	var told []string
+	for _, h := range s.RuntimeHandlers {
+		told = append(told, fmt.Sprint(h.Name, " ", h.Features.RecursiveReadOnlyMounts, " ", h.Features.UserNamespaces))
+	}
+	if want := []string{" true true", "dhow true true", "other true false"}; !slices.Equal(told, want) {
+		t.Errorf("handlers are %q, want %q", told, want)
+	}
 }
 
 func TestNothingIsLeftOfAnotherRuntimesContainer(t *testing.T) {

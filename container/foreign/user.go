@@ -46,11 +46,17 @@ func user(s *cri.LinuxContainerSecurityContext, image ocispec.ImageConfig, root 
 			return u, err
 		}
 	}
+	if s.GetSupplementalGroupsPolicy() == cri.SupplementalGroupsPolicy_Strict {
+		login = "" // the image's /etc/group is not asked
+	}
 	if err := setGroups(&u, inside, login, group); err != nil {
 		return u, err
 	}
 	for _, g := range s.GetSupplementalGroups() {
 		u.AdditionalGids = append(u.AdditionalGids, uint32(g))
+	}
+	if !slices.Contains(u.AdditionalGids, u.GID) {
+		u.AdditionalGids = append(u.AdditionalGids, u.GID)
 	}
 	return u, nil
 }

@@ -49,7 +49,7 @@ func (s *server) startContainer(spec Container, path string, join []*os.File) (*
 		c.release()
 		return nil, err
 	}
-	c.record(Start{At: c.run.at, Pid: c.run.pid})
+	c.record(Start{At: c.run.at, Pid: c.run.pid, User: c.run.user})
 	s.mu.Lock()
 	s.containers[spec.ID] = c
 	s.mu.Unlock()

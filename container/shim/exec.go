@@ -190,7 +190,8 @@ func (s *server) join(c *container, p Process, std []*os.File, done func(unix.Wa
 	if err != nil {
 		return 0, err
 	}
-	return pid, readProblem(problems)
+	_, err = readReport(problems)
+	return pid, err
 }
 
 func (c *container) kinds() int {

@@ -24,7 +24,7 @@ func become(f func(spec []byte) error) {
 	if !errors.As(err, &start) {
 		start = &startError{Code: 128, Message: err.Error()}
 	}
-	data, _ := json.Marshal(start) // an int and a string
+	data, _ := json.Marshal(childReport{Problem: start}) // an int and a string
 	_, _ = report.Write(data)
 	os.Exit(start.Code)
 }
@@ -62,7 +62,13 @@ func initContainer(data []byte) error {
 	if err := hooksInside(&c, "startContainer"); err != nil {
 		return err
 	}
-	return execute(&c.Process)
+	return execute(&c.Process, tellUser)
+}
+
+// tellUser reports whom the container's command runs as.
+func tellUser(who user) {
+	data, _ := json.Marshal(childReport{User: &Identity{UID: who.uid, GID: who.gid, Groups: who.groups}}) // numbers only
+	_, _ = unix.Write(reportFD, data)                                                                     // the shim may have gone
 }
 
 // waitForHooks waits until the shim has run those that come before the root is built.
@@ -115,7 +121,7 @@ func joinContainer(data []byte) error {
 	if err := unix.Chdir("/"); err != nil {
 		return err
 	}
-	return execute(&p)
+	return execute(&p, func(user) {})
 }
 
 // hide keeps processes of the container from reaching into this one through /proc before it is theirs.
@@ -137,8 +143,8 @@ func setOOMScore(score *int) error {
 	return err
 }
 
-// execute gives up rights and becomes the command.
-func execute(p *Process) error {
+// execute gives up rights and becomes the command. It tells whom that runs as.
+func execute(p *Process, tell func(user)) error {
 	if p.TTY {
 		if err := unix.IoctlSetInt(0, unix.TIOCSCTTY, 0); err != nil {
 			return fmt.Errorf("take the terminal: %w", err)
@@ -148,6 +154,7 @@ func execute(p *Process) error {
 	if err != nil {
 		return err
 	}
+	tell(who)
 	unix.Umask(0o022) // not the daemon's
 	env := withHome(p.Env, who.home)
 	reaper := -1

@@ -35,7 +35,7 @@ func (c *container) again(exit Exit) bool {
 // restart starts the container again after a pause, and tells whether it runs; if not, how it has ended.
 func (s *server) restart(c *container, last Exit, pause time.Duration) (Exit, bool) {
 	before := c.current()
-	c.record(Start{At: before.at, Restarts: c.restarts, Last: &last})
+	c.record(Start{At: before.at, User: before.user, Restarts: c.restarts, Last: &last})
 	s.tell(c.spec.ID)
 	select {
 	case <-time.After(pause):
@@ -56,7 +56,7 @@ func (s *server) restart(c *container, last Exit, pause time.Duration) (Exit, bo
 	if stopped { // while it was being started
 		_ = c.kill(unix.SIGKILL)
 	}
-	c.record(Start{At: r.at, Pid: r.pid, Restarts: c.restarts, Last: &last})
+	c.record(Start{At: r.at, Pid: r.pid, User: r.user, Restarts: c.restarts, Last: &last})
 	s.tell(c.spec.ID)
 	return Exit{}, true
 }

@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ type run struct {
 	at    int64 // nanoseconds since 1970
 	pid   int
 	pidfd *os.File
+	user  *Identity
 	out   *fanout // stdout, or the terminal
 	errs  *fanout
 	in    *input
@@ -102,7 +104,7 @@ func (s *server) startInit(c *container, r *run, first, last []*os.File) error {
 	if _, err := goOn.Write([]byte{1}); err != nil && !errors.Is(err, unix.EPIPE) {
 		return err
 	}
-	if err := readProblem(problems); err != nil {
+	if r.user, err = readReport(problems); err != nil {
 		<-r.ended
 		return err
 	}
@@ -167,17 +169,32 @@ func (s *server) spawn(command *spawn.Command, done func(unix.WaitStatus)) (int,
 	return pid, os.NewFile(uintptr(fd), "pidfd"), nil
 }
 
-// readProblem reads what a child says before it becomes its command: nothing, or why it cannot.
-func readProblem(r io.Reader) error {
+// childReport is what a child says before it becomes its command: of a container's, whom it runs as; and why it cannot.
+type childReport struct {
+	User    *Identity   `json:"user,omitempty"`
+	Problem *startError `json:"problem,omitempty"`
+}
+
+// readReport reads what a child says until it has become its command.
+func readReport(r io.Reader) (*Identity, error) {
 	data, err := io.ReadAll(r)
-	if err != nil || len(data) == 0 {
-		return err
+	if err != nil {
+		return nil, err
 	}
-	e := &startError{}
-	if json.Unmarshal(data, e) != nil {
-		e = &startError{Code: 128, Message: string(data)}
+	var who *Identity
+	for in := json.NewDecoder(bytes.NewReader(data)); ; {
+		var said childReport
+		err := in.Decode(&said)
+		switch {
+		case errors.Is(err, io.EOF):
+			return who, nil
+		case err != nil:
+			return nil, &startError{Code: 128, Message: string(data)}
+		case said.Problem != nil:
+			return nil, said.Problem
+		}
+		who = said.User
 	}
-	return e
 }
 
 // wait waits for the end, then for the last of the output.

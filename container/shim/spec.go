@@ -188,10 +188,19 @@ type Start struct {
 	At int64 `json:"at"`
 	// Pid is the command's, as the shim sees it; 0 while it waits to be started again.
 	Pid int `json:"pid,omitempty"`
+	// User is whom the command runs as.
+	User *Identity `json:"user,omitempty"`
 	// Restarts counts them.
 	Restarts int `json:"restarts,omitempty"`
 	// Last is how it ended the time before.
 	Last *Exit `json:"last,omitempty"`
+}
+
+// Identity is a user with its groups, in the container's own ids. Groups has GID, too.
+type Identity struct {
+	UID    uint32   `json:"uid"`
+	GID    uint32   `json:"gid"`
+	Groups []uint32 `json:"groups"`
 }
 
 // Exit says how a container ended.

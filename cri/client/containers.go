@@ -10,7 +10,7 @@ import (
 // CreateContainer implements container.Runtime.
 func (r *Runtime) CreateContainer(ctx context.Context, sandboxID string, config *cri.ContainerConfig, sandbox *cri.PodSandboxConfig) (string, error) {
 	answer, err := call(ctx, r.config.Timeout, r.rpc.CreateContainer, &cri.CreateContainerRequest{
-		PodSandboxId: sandboxID, Config: config, SandboxConfig: sandbox,
+		PodSandboxId: sandboxID, Config: config, SandboxConfig: r.withParent(sandbox),
 	})
 	return answer.GetContainerId(), err
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -73,6 +74,8 @@ type Runtime struct {
 	log    *slog.Logger
 	conn   *grpc.ClientConn
 	rpc    cri.RuntimeServiceClient
+	// systemd makes the runtime's control groups.
+	systemd atomic.Bool
 }
 
 var _ container.Runtime = (*Runtime)(nil)
@@ -104,6 +107,9 @@ func (r *Runtime) Ready(ctx context.Context) error {
 	if v.RuntimeApiVersion != "v1" {
 		return fmt.Errorf("container runtime at %s: %s speaks CRI %s, not v1", r.config.Endpoint, v.RuntimeName, v.RuntimeApiVersion)
 	}
+	if err := r.learnDriver(ctx); err != nil {
+		return fmt.Errorf("container runtime at %s: %w", r.config.Endpoint, err)
+	}
 	r.log.Info("container runtime answers", "endpoint", r.config.Endpoint, "runtime", v.RuntimeName, "version", v.RuntimeVersion)
 	return nil
 }
@@ -126,7 +132,7 @@ func gone(err error) error {
 
 // RunPodSandbox implements container.Runtime.
 func (r *Runtime) RunPodSandbox(ctx context.Context, config *cri.PodSandboxConfig, handler string) (string, error) {
-	answer, err := call(ctx, 2*r.config.Timeout, r.rpc.RunPodSandbox, &cri.RunPodSandboxRequest{Config: config, RuntimeHandler: handler})
+	answer, err := call(ctx, 2*r.config.Timeout, r.rpc.RunPodSandbox, &cri.RunPodSandboxRequest{Config: r.withParent(config), RuntimeHandler: handler})
 	return answer.GetPodSandboxId(), err
 }
 
@@ -158,9 +164,8 @@ func (r *Runtime) ListPodSandbox(ctx context.Context, filter *cri.PodSandboxFilt
 }
 
 // Status implements container.Runtime.
-func (r *Runtime) Status(ctx context.Context) (*cri.RuntimeStatus, error) {
-	answer, err := call(ctx, r.config.Timeout, r.rpc.Status, &cri.StatusRequest{})
-	return answer.GetStatus(), err
+func (r *Runtime) Status(ctx context.Context) (*cri.StatusResponse, error) {
+	return call(ctx, r.config.Timeout, r.rpc.Status, &cri.StatusRequest{})
 }
 
 // Version implements container.Runtime.

@@ -7,8 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/cri-streaming/pkg/streaming/portforward"
@@ -61,12 +65,21 @@ func (r *Runtime) Exec(ctx context.Context, id string, opts container.ExecOption
 func (r *Runtime) execSync(ctx context.Context, request *cri.ExecSyncRequest, to container.Streams) (int, error) {
 	answer, err := r.rpc.ExecSync(ctx, request)
 	if err != nil {
-		if ctx.Err() != nil {
+		if outOfTime(ctx, err) {
 			return 0, context.Cause(ctx)
 		}
 		return 0, explain(err)
 	}
 	return int(answer.ExitCode), errors.Join(write(to.Stdout, answer.Stdout), write(to.Stderr, answer.Stderr))
+}
+
+// outOfTime says whether a call failed because its time was over. The server, which has the same deadline, may find out
+// first; then the rest of the time is waited for.
+func outOfTime(ctx context.Context, err error) bool {
+	if at, ok := ctx.Deadline(); ok && time.Until(at) < time.Second && slices.Contains([]codes.Code{codes.Canceled, codes.DeadlineExceeded}, status.Code(err)) {
+		<-ctx.Done()
+	}
+	return ctx.Err() != nil
 }
 
 func write(to io.Writer, data []byte) error {

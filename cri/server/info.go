@@ -12,18 +12,6 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// handlers are the names by which RuntimeClasses choose a runtime: our engine, and others of which nothing is known.
-func (s *runtimeService) handlers() []*cri.RuntimeHandler {
-	var all []*cri.RuntimeHandler
-	for _, name := range []string{"", "dhow"} {
-		all = append(all, &cri.RuntimeHandler{Name: name, Features: &cri.RuntimeHandlerFeatures{RecursiveReadOnlyMounts: true, UserNamespaces: true}})
-	}
-	for _, name := range s.OtherHandlers {
-		all = append(all, &cri.RuntimeHandler{Name: name, Features: &cri.RuntimeHandlerFeatures{}})
-	}
-	return all
-}
-
 // Version tells who serves.
 func (s *runtimeService) Version(ctx context.Context, _ *cri.VersionRequest) (*cri.VersionResponse, error) {
 	return s.Runtime.Version(ctx)
@@ -31,11 +19,10 @@ func (s *runtimeService) Version(ctx context.Context, _ *cri.VersionRequest) (*c
 
 // Status has the runtime's conditions, and what pods may ask of it.
 func (s *runtimeService) Status(ctx context.Context, r *cri.StatusRequest) (*cri.StatusResponse, error) {
-	conditions, err := s.Runtime.Status(ctx)
+	answer, err := s.Runtime.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
-	answer := &cri.StatusResponse{Status: conditions, RuntimeHandlers: s.handlers(), Features: s.Features}
 	answer.Info = s.details(r.Verbose, answer)
 	return answer, nil
 }

@@ -27,10 +27,6 @@ type Config struct {
 	Images  image.Service
 	// ImageDir is a folder on the file system that holds images and containers' layers.
 	ImageDir string
-	// OtherHandlers are the names of runtime handlers that RunPodSandbox takes beside ours, "" and "dhow".
-	OtherHandlers []string
-	// Features of the runtime; none if nil.
-	Features *cri.RuntimeFeatures
 	// SetPodCIDRs is told a node agent's networks for pods. Nil where they come from elsewhere.
 	SetPodCIDRs func(context.Context, []netip.Prefix) error
 	// Log, slog.Default() if nil.

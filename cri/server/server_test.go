@@ -20,7 +20,7 @@ func newService(t *testing.T) (*runtimeService, *containertest.Fake) {
 	t.Helper()
 	fake := containertest.NewFake()
 	log := slog.New(slog.DiscardHandler)
-	s := &runtimeService{Config: Config{Runtime: fake, OtherHandlers: []string{"runc"}}, streams: newStreams(fake, log)}
+	s := &runtimeService{Config: Config{Runtime: fake}, streams: newStreams(fake, log)}
 	t.Cleanup(s.streams.close)
 	return s, fake
 }
@@ -79,7 +79,7 @@ func TestHandlersAreTold(t *testing.T) {
 	for _, h := range answer.RuntimeHandlers {
 		names = append(names, h.Name)
 	}
-	if got := strings.Join(names, ","); got != ",dhow,runc" || !strings.Contains(answer.Info["info"], "runc") {
+	if got := strings.Join(names, ","); got != ",dhow" || !strings.Contains(answer.Info["info"], "dhow") {
 		t.Errorf("handlers are %q, info %v", got, answer.Info)
 	}
 }
