@@ -21,9 +21,10 @@ import (
 // buildFlags are docker build's.
 type buildFlags struct {
 	file, target, platform, progress, network, iidfile, shmSize, memory, memorySwap string
+	metadata                                                                        string
 	tags, args, labels, secrets, hosts, allow, outputs, ulimits, noCacheFilter      []string
-	cacheFrom, ssh                                                                  []string
-	noCache, pull, quiet, remove                                                    bool
+	cacheFrom, cacheTo, ssh, contexts                                               []string
+	noCache, pull, quiet, remove, load, push                                        bool
 	cpuShares, cpuQuota, cpuPeriod                                                  int64
 	cpusetCPUs, cpusetMems                                                          string
 }
@@ -31,9 +32,10 @@ type buildFlags struct {
 func newBuildCommand(env *environment) *cobra.Command {
 	f := &buildFlags{}
 	cmd := &cobra.Command{
-		Use:   "build [OPTIONS] PATH | -",
+		Use:   "build [OPTIONS] PATH | URL | -",
 		Short: "Build an image from a Dockerfile",
-		Long: `Build an image from a Dockerfile and a context: a directory, or "-" for a Dockerfile or an archive on standard input.
+		Long: `Build an image from a Dockerfile and a context: a directory, a git repository, a URL of an archive or a Dockerfile, or
+"-" for either on standard input.
 
 Steps that have been done before are taken from a cache, which 'dhow builder prune' empties. RUN has an address on the
 bridge network, as containers have, unless --network or RUN --network= says otherwise.`,
@@ -50,13 +52,17 @@ bridge network, as containers have, unless --network or RUN --network= says othe
 	flags.BoolVar(&f.pull, "pull", false, "ask the registries for newer base images")
 	flags.StringArrayVar(&f.labels, "label", nil, "label of the image, KEY=VALUE")
 	flags.StringArrayVar(&f.secrets, "secret", nil, "secret for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE")
+	flags.StringArrayVar(&f.contexts, "build-context", nil, "further context, NAME=DIRECTORY, NAME=docker-image://REFERENCE or NAME=URL")
 	flags.StringVar(&f.platform, "platform", "", "platform of the image, such as linux/arm64 (default: this machine's)")
-	flags.StringVar(&f.progress, "progress", "auto", "how progress is shown: auto, plain, tty or quiet")
+	flags.StringVar(&f.progress, "progress", "auto", "how progress is shown: auto, plain, tty, quiet or rawjson")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print only the image's id")
 	flags.StringVar(&f.iidfile, "iidfile", "", "write the image's id to this file")
+	flags.StringVar(&f.metadata, "metadata-file", "", "write the image's id and names to this file, as JSON")
+	flags.BoolVar(&f.push, "push", false, "push the image by its names; as --output type=registry")
+	flags.BoolVar(&f.load, "load", false, "no effect: the image comes into the image store unless --output says otherwise")
 	flags.StringVar(&f.network, "network", "default", "network of RUN: default, host or none")
 	flags.StringArrayVar(&f.hosts, "add-host", nil, "further line of RUN's /etc/hosts, NAME:ADDRESS")
-	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "where the result goes: type=docker|oci|tar|local,dest=PATH, or a directory (default: the image store)")
+	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "where the result goes: type=docker|oci|tar|local,dest=PATH, type=registry, or a directory (default: the image store)")
 	flags.StringArrayVar(&f.allow, "allow", nil, "entitlement of RUN: network.host, security.insecure")
 	flags.StringVar(&f.shmSize, "shm-size", "", "size of RUN's /dev/shm, such as 128m")
 	flags.StringArrayVar(&f.ulimits, "ulimit", nil, "limit of RUN, NAME=SOFT[:HARD]")
@@ -67,8 +73,9 @@ bridge network, as containers have, unless --network or RUN --network= says othe
 	flags.Int64Var(&f.cpuQuota, "cpu-quota", 0, "microseconds of processor time in each period")
 	flags.StringVar(&f.cpusetCPUs, "cpuset-cpus", "", "processors that RUN may use, such as 0-3")
 	flags.StringVar(&f.cpusetMems, "cpuset-mems", "", "memory nodes that RUN may use")
-	flags.StringArrayVar(&f.cacheFrom, "cache-from", nil, "not supported: the cache is this machine's own")
-	flags.StringArrayVar(&f.ssh, "ssh", nil, "not supported: give keys by --secret")
+	flags.StringArrayVar(&f.cacheFrom, "cache-from", nil, "image whose steps need not be done again, if it was built with --cache-to type=inline")
+	flags.StringArrayVar(&f.cacheTo, "cache-to", nil, "type=inline: the image tells how its layers were made")
+	flags.StringArrayVar(&f.ssh, "ssh", nil, "agent for RUN --mount=type=ssh: default, or ID=SOCKET")
 	flags.BoolVar(&f.remove, "rm", true, "no effect: nothing stays of a build but its image and its cache")
 	return cmd
 }
@@ -82,12 +89,15 @@ func (f *buildFlags) run(cmd *cobra.Command, env *environment, context string) e
 	if err != nil {
 		return err
 	}
-	builder, _, err := assemble.Builder(config)
+	builder, images, err := assemble.Builder(config)
 	if err != nil {
 		return err
 	}
-	clean, err := f.readContext(env, context, &o)
-	defer clean()
+	if err := f.removeOld(); err != nil {
+		return err
+	}
+	clean, err := f.readContext(cmd.Context(), env, builder, context, &o)
+	defer func() { _ = clean() }() // the next build tries again
 	if err != nil {
 		return err
 	}
@@ -101,15 +111,16 @@ func (f *buildFlags) run(cmd *cobra.Command, env *environment, context string) e
 	if err != nil {
 		return explainBuild(env, err)
 	}
-	if f.iidfile != "" && result.ID != "" {
-		if err := os.WriteFile(f.iidfile, []byte(result.ID), 0o644); err != nil {
-			return err
-		}
+	if err := f.report(env, result); err != nil {
+		return err
 	}
-	if f.quiet && result.ID != "" {
-		fmt.Fprintln(env.Stdout, result.ID)
+	if !f.push {
+		return nil
 	}
-	return nil
+	for _, tag := range f.tags {
+		err = errors.Join(err, push(cmd, env, images, tag, true))
+	}
+	return err
 }
 
 func terminalWidth(env *environment) int {
@@ -140,7 +151,7 @@ func (f *buildFlags) mode(env *environment) (show.Mode, error) {
 		mode = show.Quiet
 	}
 	switch mode {
-	case show.Plain, show.Terminal, show.Quiet:
+	case show.Plain, show.Terminal, show.Quiet, show.RawJSON:
 		return mode, nil
 	case "auto":
 		if file, ok := env.Stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
@@ -148,7 +159,7 @@ func (f *buildFlags) mode(env *environment) (show.Mode, error) {
 		}
 		return show.Plain, nil
 	}
-	return "", usageError{fmt.Errorf("--progress %q: none of auto, plain, tty and quiet", f.progress)}
+	return "", usageError{fmt.Errorf("--progress %q: none of auto, plain, tty, quiet and rawjson", f.progress)}
 }
 
 // options reads the flags.
@@ -156,14 +167,11 @@ func (f *buildFlags) options(env *environment) (build.Options, error) {
 	p := &flagParser{}
 	o := build.Options{
 		Args: map[string]*string{}, Labels: map[string]string{}, Secrets: map[string][]byte{}, Target: f.target, NoCache: f.noCache,
-		NoCacheFilter: f.noCacheFilter, Pull: f.pull, Platform: f.platform, Network: f.network, Allow: f.allow, Tags: f.tags,
+		NoCacheFilter: f.noCacheFilter, Pull: f.pull, Network: f.network, Allow: f.allow, Tags: f.tags,
 	}
-	if len(f.cacheFrom) > 0 {
-		p.fail("cache-from", f.cacheFrom[0], "not supported: the cache is this machine's own")
-	}
-	if len(f.ssh) > 0 {
-		p.fail("ssh", f.ssh[0], "not supported: give the key by --secret id=NAME,src=FILE and RUN --mount=type=secret")
-	}
+	f.caches(p, &o)
+	o.SSH = f.agents(p)
+	o.Platform = f.onePlatform(p)
 	if f.network != "default" && f.network != "host" && f.network != "none" {
 		p.fail("network", f.network, "none of default, host and none")
 	}
@@ -179,6 +187,10 @@ func (f *buildFlags) options(env *environment) (build.Options, error) {
 	}
 	f.pairs(p, &o)
 	f.limits(p, &o)
+	if inline := o.Args["BUILDKIT_INLINE_CACHE"]; inline != nil && *inline == "1" {
+		o.InlineCache = true
+	}
+	o.Contexts = f.readContexts(p)
 	for _, text := range f.secrets {
 		id, data, err := readSecret(text)
 		if err != nil {
@@ -187,11 +199,14 @@ func (f *buildFlags) options(env *environment) (build.Options, error) {
 		o.Secrets[id] = data
 	}
 	for _, text := range f.outputs {
-		out, err := readOutput(env, text)
+		out, push, err := readOutput(env, text)
 		if err != nil {
 			p.fail("output", text, err.Error())
 		}
-		o.Outputs = append(o.Outputs, out)
+		o.Outputs, f.push = append(o.Outputs, out), f.push || push
+	}
+	if f.push && len(f.tags) == 0 {
+		p.fail("push", "true", "a name is needed to push: give it by --tag")
 	}
 	if text, ok := os.LookupEnv("SOURCE_DATE_EPOCH"); ok && o.Args["SOURCE_DATE_EPOCH"] == nil {
 		o.Args["SOURCE_DATE_EPOCH"] = &text

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -75,75 +77,137 @@ func readSecret(text string) (id string, data []byte, err error) {
 	return id, data, err
 }
 
-func readOutput(env *environment, text string) (build.Output, error) {
+// readOutput reads --output. push says that the image goes to its registry.
+func readOutput(env *environment, text string) (o build.Output, push bool, err error) {
 	if !strings.Contains(text, "=") {
 		if text == "-" {
-			return build.Output{Type: "tar", To: env.Stdout}, nil
+			return build.Output{Type: "tar", To: env.Stdout}, false, nil
 		}
-		return build.Output{Type: "local", Dest: text}, nil
+		return build.Output{Type: "local", Dest: text}, false, nil
 	}
 	given, err := fields(text)
 	if err != nil {
-		return build.Output{}, err
+		return o, false, err
 	}
-	o := build.Output{Type: given["type"], Dest: given["dest"]}
+	o = build.Output{Type: given["type"], Dest: given["dest"]}
 	switch o.Type {
 	case "docker", "image":
+		push = given["push"] == "true"
+	case "registry":
+		push, o.Type = true, "image"
 	case "oci", "tar":
 		if o.Dest == "" {
-			return o, errors.New("it has no dest=FILE")
+			return o, false, errors.New("it has no dest=FILE")
 		}
 	case "local":
 		if o.Dest == "" {
-			return o, errors.New("it has no dest=DIRECTORY")
+			return o, false, errors.New("it has no dest=DIRECTORY")
 		}
 	default:
-		return o, errors.New("type is none of docker, oci, tar and local")
+		return o, false, errors.New("type is none of docker, image, registry, oci, tar and local")
 	}
 	if o.Dest == "-" {
 		o.Dest, o.To = "", env.Stdout
 	}
-	return o, nil
+	return o, push, nil
 }
 
-// readContext finds the context and the Dockerfile. clean removes what was unpacked of standard input.
-func (f *buildFlags) readContext(env *environment, context string, o *build.Options) (clean func(), err error) {
-	clean = func() {}
+// readContext finds the context and the Dockerfile. clean removes what was fetched.
+func (f *buildFlags) readContext(ctx context.Context, env *environment, builder *build.Builder, where string, o *build.Options) (clean func() error, err error) {
+	clean = func() error { return nil }
 	var input io.Reader
-	switch {
-	case context == "-" && f.file == "-":
-		return clean, usageError{errors.New("standard input cannot be both the context and the Dockerfile")}
-	case source.IsRemote(context):
-		return clean, usageError{fmt.Errorf("context %q: repositories and URLs are not supported: clone or download it, and give the directory", context)}
-	case context == "-":
-		dir, text, err := source.FromStream(env.Stdin)
-		if dir != "" {
-			clean = func() { os.RemoveAll(dir) }
-		}
-		if err != nil {
-			return clean, fmt.Errorf("build: standard input: %w", err)
-		}
-		o.Context, o.Name, o.Dockerfile = dir, "Dockerfile", text
-		if text != nil {
-			return clean, nil
-		}
-	default:
-		info, err := os.Stat(context)
-		if err == nil && !info.IsDir() {
-			err = fmt.Errorf("%s: not a directory", context)
-		}
-		if err != nil {
-			return clean, fmt.Errorf("build: unable to prepare context: %w", err)
-		}
-		o.Context = context
-	}
 	if f.file == "-" {
 		input = env.Stdin
 	}
-	o.Name, o.Dockerfile, err = source.Dockerfile(o.Context, f.file, context == "-", input)
+	repository, isGit := source.ParseRepository(where)
+	if _, err := os.Stat(where); err == nil {
+		isGit = false // github.com/… may be a directory
+	}
+	fetched := where == "-" || isGit || source.IsURL(where)
+	switch {
+	case where == "-" && f.file == "-":
+		return clean, usageError{errors.New("standard input cannot be both the context and the Dockerfile")}
+	case fetched:
+		var dir string
+		if dir, clean, err = builder.Folder(); err != nil {
+			return clean, err
+		}
+		if isGit {
+			_, err = repository.Fetch(ctx, dir, false)
+			o.Context = filepath.Join(dir, filepath.FromSlash(path.Join("/", repository.Subdir)))
+		} else {
+			err = f.readStream(ctx, env, where, dir, o)
+		}
+		if err != nil || o.Dockerfile != nil {
+			return clean, err
+		}
+	default:
+		if err := checkDirectory(where); err != nil {
+			return clean, fmt.Errorf("build: unable to prepare context: %w", err)
+		}
+		o.Context = where
+	}
+	file, err := source.Dockerfile(o.Context, f.file, fetched, input)
 	if err != nil {
 		return clean, fmt.Errorf("build: %w", err)
 	}
+	o.Name, o.Dockerfile, o.Ignore = file.Name, file.Data, file.Ignore
 	o.Context, err = filepath.Abs(o.Context)
 	return clean, err
+}
+
+func checkDirectory(name string) error {
+	info, err := os.Stat(name)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s: not a directory", name)
+	}
+	return err
+}
+
+// readStream reads a Dockerfile or an archive from standard input or a URL.
+func (f *buildFlags) readStream(ctx context.Context, env *environment, where, dir string, o *build.Options) error {
+	in, name := env.Stdin, "standard input"
+	if where != "-" {
+		response, err := source.Get(ctx, where)
+		if err != nil {
+			return fmt.Errorf("build: %w", err)
+		}
+		defer response.Body.Close()
+		in, name = response.Body, where
+	}
+	archive, text, err := source.FromStream(in, dir)
+	if err != nil {
+		return fmt.Errorf("build: %s: %w", name, err)
+	}
+	if archive {
+		o.Context = dir
+		return nil
+	}
+	o.Name, o.Dockerfile = "Dockerfile", text
+	return nil
+}
+
+// readContexts reads --build-context.
+func (f *buildFlags) readContexts(p *flagParser) map[string]string {
+	all := map[string]string{}
+	for _, text := range f.contexts {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" || value == "" {
+			p.fail("build-context", text, "not of the form NAME=VALUE")
+			continue
+		}
+		_, isGit := source.ParseRepository(value)
+		switch {
+		case strings.HasPrefix(value, "docker-image://"), source.IsURL(value), isGit:
+		case strings.Contains(value, "://"):
+			p.fail("build-context", text, "neither a directory, docker-image://REFERENCE, a repository nor a URL of an archive")
+		default:
+			if err := checkDirectory(value); err != nil {
+				p.fail("build-context", text, err.Error())
+			}
+			value, _ = filepath.Abs(value) // it fails with the working directory only
+		}
+		all[strings.ToLower(name)] = value
+	}
+	return all
 }

@@ -45,7 +45,7 @@ func TestContainersOnAMachine(t *testing.T) {
 			})
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"capture": capture, "eventually": eventually},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"capture": capture, "eventually": eventually, "registry-address": registryAddress},
 	})
 }
 

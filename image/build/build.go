@@ -140,6 +140,11 @@ type Options struct {
 	Name       string
 	// Context is the directory that COPY and ADD read; empty: there is none.
 	Context string
+	// Ignore is the Dockerfile's own .dockerignore, if that lies outside of the context.
+	Ignore []byte
+	// Contexts are further ones, by names in lower case: a directory, docker-image://REF, or a URL of an archive or a
+	// git repository.
+	Contexts map[string]string
 	// Tags name the image.
 	Tags []string
 	// Args are --build-arg; nil values are taken from Environment.
@@ -150,9 +155,15 @@ type Options struct {
 	// NoCache does every step anew; NoCacheFilter those of the named stages.
 	NoCache       bool
 	NoCacheFilter []string
+	// CacheFrom are images that were built with InlineCache: their steps need not be done again.
+	CacheFrom []string
+	// InlineCache writes the keys of its steps into the image.
+	InlineCache bool
 	// Pull asks the registries for base images that are here already.
 	Pull    bool
 	Secrets map[string][]byte
+	// SSH are sockets of agents, by the ids of RUN --mount=type=ssh.
+	SSH map[string]string
 	// Platform of the image, such as linux/arm64; this machine's if empty.
 	Platform string
 	// Network of RUN; NetworkDefault if empty.
@@ -179,15 +190,16 @@ type Result struct {
 type work struct {
 	*Builder
 	Options
-	file    *dockerfile.File
-	session *session
-	cache   *cache
-	stages  []*stage
-	globals *vars
-	bases   bases
-	slots   chan struct{} // one for each step that may be done at once
-	group   starter
-	now     time.Time
+	file     *dockerfile.File
+	session  *session
+	cache    *cache
+	stages   []*stage
+	globals  *vars
+	bases    bases
+	contexts contexts
+	slots    chan struct{} // one for each step that may be done at once
+	group    starter
+	now      time.Time
 }
 
 // Build builds an image. What is wrong with the Dockerfile is told by a *dockerfile.Error, a command that failed by a
@@ -217,6 +229,7 @@ func (b *Builder) Build(ctx context.Context, o Options) (Result, error) {
 	if w.cache, err = b.openCache(ctx); err != nil {
 		return Result{}, fmt.Errorf("build: %w", err)
 	}
+	w.importCaches(ctx)
 	made, err := w.run(ctx)
 	if err != nil {
 		return Result{}, err

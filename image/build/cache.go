@@ -28,6 +28,8 @@ type cache struct {
 	dir    string
 	images Images
 	lease  *image.Lease
+	// imported is what images tell of how they were made, by key.
+	imported map[string]cached
 }
 
 // cached is what is remembered of a step. DiffID is empty if it changed nothing.
@@ -45,7 +47,7 @@ func (b *Builder) openCache(ctx context.Context) (*cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cache{dir: filepath.Join(b.config.Dir, cacheDir), images: b.config.Images, lease: lease}, nil
+	return &cache{dir: filepath.Join(b.config.Dir, cacheDir), images: b.config.Images, lease: lease, imported: map[string]cached{}}, nil
 }
 
 // keyOf is over lists of words, none of which can run into another.
@@ -64,6 +66,9 @@ func (c *cache) path(key string) string { return filepath.Join(c.dir, key+".json
 func (c *cache) find(ctx context.Context, key string) (cached, bool) {
 	found, err := c.read(c.path(key))
 	if err != nil {
+		if found, there := c.imported[key]; there {
+			return found, c.put(key, found) == nil
+		}
 		return cached{}, false
 	}
 	if found.DiffID != "" {

@@ -128,9 +128,9 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		"RUN x\n":                                 "Dockerfile:1:1: no build stage in current context",
 		"":                                        "Dockerfile: file with no instructions",
 		"FROM base\nEXPOSE 99999\n":               "Dockerfile:2:1: invalid containerPort: 99999",
-		"FROM base\nRUN --mount=type=ssh true\n":  "Dockerfile:2:1: RUN --mount=type=ssh is not supported",
-		"FROM base\nRUN --network=host true\n":    "Dockerfile:2:1: RUN --network=host needs the entitlement",
-		"FROM base\nENV a=${b:?needed}\n":         "Dockerfile:2:",
+		"FROM base\nRUN --mount=type=ssh,required=true true\n": "Dockerfile:2:1: ssh default: no agent",
+		"FROM base\nRUN --network=host true\n":                 "Dockerfile:2:1: RUN --network=host needs the entitlement",
+		"FROM base\nENV a=${b:?needed}\n":                      "Dockerfile:2:",
 	} {
 		_, err := r.try(text, Options{})
 		if err == nil || !strings.HasPrefix(err.Error(), want) {

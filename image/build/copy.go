@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 
+	"dhow/image/build/owner"
 	"dhow/image/build/rooted"
 	"dhow/image/build/show"
 	"dhow/image/build/source"
@@ -27,202 +27,108 @@ type copyStep struct {
 	from         string
 	chown, chmod string
 	parents      bool
+	link         bool
 	excludes     []string
 	unpack       *bool
+	keepGit      *bool
 	checksum     string
 }
 
 func copying(c *instructions.CopyCommand) copyStep {
 	return copyStep{
-		SourcesAndDest: c.SourcesAndDest, command: c, from: c.From, chown: c.Chown, chmod: c.Chmod, parents: c.Parents, excludes: c.ExcludePatterns,
+		SourcesAndDest: c.SourcesAndDest, command: c, from: c.From, chown: c.Chown, chmod: c.Chmod, parents: c.Parents, link: c.Link,
+		excludes: c.ExcludePatterns,
 	}
 }
 
 func adding(c *instructions.AddCommand) copyStep {
 	return copyStep{
-		SourcesAndDest: c.SourcesAndDest, command: c, add: true, chown: c.Chown, chmod: c.Chmod, excludes: c.ExcludePatterns,
-		unpack: c.Unpack, checksum: c.Checksum,
+		SourcesAndDest: c.SourcesAndDest, command: c, add: true, chown: c.Chown, chmod: c.Chmod, link: c.Link, excludes: c.ExcludePatterns,
+		unpack: c.Unpack, keepGit: c.KeepGitDir, checksum: c.Checksum,
 	}
-}
-
-// piece is one thing that is copied.
-type piece struct {
-	tree *rooted.Tree
-	name string // in tree
-	dir  bool
-	// target is where it goes below the destination: its name, or with --parents the whole path.
-	target string
-	data   *string // a here-document's
-	url    string
-	fetched
-	archive bool // to be unpacked
-	digest  string
 }
 
 func (w *work) doCopy(ctx context.Context, s *stage, now *state, c copyStep, steps *numbering) error {
 	title := steps.title(text(c.command))
-	tree, skip, err := w.copySource(ctx, s, c)
+	excluded, err := source.NewIgnore("--exclude", c.excludes)
+	if err != nil {
+		return err
+	}
+	tree, ignored, err := w.copySource(ctx, s, c)
 	if err != nil {
 		return err
 	}
 	if tree != nil {
 		defer tree.Close()
 	}
-	options := rooted.Copy{Skip: skip, Owner: &rooted.Owner{}}
-	if options.Mode, err = parseMode(c.chmod); err != nil {
+	options := rooted.Copy{Owner: &rooted.Owner{}}
+	if options.Mode, err = owner.ParseMode(c.chmod); err != nil {
 		return err
 	}
 	if w.Epoch != nil {
 		options.Latest = *w.Epoch
 	}
-	pieces, err := w.pieces(ctx, tree, c, options)
+	pieces, err := w.pieces(ctx, c, from{tree, ignored, excluded}, options)
 	if err != nil {
 		return err
 	}
+	defer closePieces(pieces)
 	var digests []string
 	for _, p := range pieces {
 		digests = append(digests, p.target, p.digest)
 	}
 	dest := now.at(c.DestPath)
 	into := strings.HasSuffix(c.DestPath, "/") || c.DestPath == "." || strings.HasSuffix(c.DestPath, "/.") || len(pieces) > 1 || c.parents
+	below, chown := now.layers, c.chown
+	if c.link { // it sees nothing of what is below, and so does its key
+		if options.Owner, err = w.ownerOf(ctx, now, c.chown); err != nil {
+			return err
+		}
+		below, chown = nil, fmt.Sprint(*options.Owner)
+	}
 	return w.layer(ctx, s, now, layerStep{
-		title: title, by: text(c.command),
-		key: keyOf("copy", now.layers, dest, into, c.chown, c.chmod, c.add, digests, w.epochWord()),
+		title: title, by: text(c.command), alone: c.link,
+		key: keyOf("copy", below, dest, into, chown, c.chmod, c.add, c.link, digests, w.epochWord()),
 		make: func(_ context.Context, snap *rootfs.Snapshot, _ *show.Step) error {
 			return w.copyPieces(snap, pieces, c, dest, into, options)
 		},
 	})
 }
 
-// copySource opens what a COPY reads, and says what of it is left out.
-func (w *work) copySource(ctx context.Context, s *stage, c copyStep) (*rooted.Tree, func(string, bool) (bool, bool), error) {
-	excluded, err := source.NewIgnore("--exclude", c.excludes)
-	if err != nil {
-		return nil, nil, err
+// ownerOf reads --chown by the names that an image has.
+func (w *work) ownerOf(ctx context.Context, now *state, chown string) (*rooted.Owner, error) {
+	if chown == "" || len(now.layers) == 0 {
+		return &rooted.Owner{}, nil
 	}
-	if c.from != "" {
-		from, err := w.other(ctx, c.from, s)
-		if err != nil {
-			return nil, nil, err
-		}
-		tree, err := w.tree(ctx, from)
-		return tree, excluded.Skip, err
-	}
-	if w.Context == "" {
-		return nil, excluded.Skip, nil
-	}
-	tree, ignored, err := w.openContext()
-	if err != nil {
-		return nil, nil, err
-	}
-	return tree, func(name string, dir bool) (bool, bool) {
-		skip1, descend1 := ignored.Skip(name, dir)
-		skip2, descend2 := excluded.Skip(name, dir)
-		return skip1 || skip2, descend1 && descend2
-	}, nil
-}
-
-func (w *work) openContext() (*rooted.Tree, source.Ignore, error) {
-	if w.Context == "" {
-		return nil, source.Ignore{}, errors.New("there is no build context: give a directory")
-	}
-	tree, err := rooted.Open(w.Context)
-	if err != nil {
-		return nil, source.Ignore{}, fmt.Errorf("build context: %w", err)
-	}
-	ignored, err := source.ReadIgnore(tree, w.Name)
-	if err != nil {
-		tree.Close()
-		return nil, source.Ignore{}, err
-	}
-	return tree, ignored, nil
-}
-
-// pieces finds what the words of a COPY name, and digests it.
-func (w *work) pieces(ctx context.Context, tree *rooted.Tree, c copyStep, options rooted.Copy) ([]*piece, error) {
-	var all []*piece
-	for _, word := range c.SourcePaths {
-		if c.add && isURL(word) {
-			p, err := w.download(ctx, word, c)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, p)
-			continue
-		}
-		if c.checksum != "" {
-			return nil, errors.New("checksum can't be specified for non-HTTP(S) sources")
-		}
-		found, err := w.localPieces(tree, word, c, options)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, found...)
-	}
-	for _, content := range c.SourceContents {
-		data := content.Data
-		all = append(all, &piece{target: content.Path, data: &data, digest: keyOf("text", nil, data)})
-	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("no source files were specified")
-	}
-	return all, nil
-}
-
-func (w *work) localPieces(tree *rooted.Tree, word string, c copyStep, options rooted.Copy) ([]*piece, error) {
-	if tree == nil {
-		return nil, fmt.Errorf("%q: there is no build context: give a directory", word)
-	}
-	names, err := tree.Glob(word)
-	if path.Clean("/"+word) == "/" {
-		names, err = []string{"."}, nil
-	}
+	tree, err := w.tree(ctx, now)
 	if err != nil {
 		return nil, err
 	}
-	var all []*piece
-	for _, name := range names {
-		kind, err := tree.Kind(name)
-		if err != nil {
-			return nil, err
-		}
-		skip, descend := false, true
-		if name != "." {
-			skip, descend = options.Skip(name, kind == rooted.Directory)
-		}
-		if kind == rooted.Missing || skip && !(kind == rooted.Directory && descend) {
-			continue
-		}
-		p := &piece{tree: tree, name: name, dir: kind == rooted.Directory, target: target(word, name, c.parents)}
-		if p.digest, err = options.Digest(tree, name); err != nil {
-			return nil, err
-		}
-		if c.add && !p.dir && (c.unpack == nil || *c.unpack) {
-			if p.archive, err = isArchive(tree, name); err != nil {
-				return nil, err
-			}
-		}
-		all = append(all, p)
-	}
-	if len(all) == 0 && !strings.ContainsAny(word, "*?[") {
-		return nil, fmt.Errorf("failed to compute cache key: %q: not found", "/"+strings.TrimLeft(path.Clean(word), "/"))
-	}
-	if len(all) == 0 && len(c.SourcePaths) == 1 && len(c.SourceContents) == 0 {
-		return nil, fmt.Errorf("%q: no files match", word)
-	}
-	return all, nil
+	defer tree.Close()
+	return owner.In(tree, chown)
 }
 
-// target is what a source is called below the destination. With --parents that is its path from "/./" on.
-func target(word, name string, parents bool) string {
-	if !parents {
-		return path.Base(name)
+// copySource opens what a COPY reads, and says what of it is ignored.
+func (w *work) copySource(ctx context.Context, s *stage, c copyStep) (*rooted.Tree, source.Ignore, error) {
+	if c.from == "" {
+		if w.Context == "" {
+			return nil, source.Ignore{}, nil
+		}
+		return w.openContext(w.Context)
 	}
-	pivot, _, found := strings.Cut(path.Join("/", strings.ReplaceAll(word, "/./", "/\x00/")), "/\x00")
-	if !found {
-		return name
+	named, isNamed, err := w.named(ctx, c.from)
+	if err != nil {
+		return nil, source.Ignore{}, err
 	}
-	return strings.TrimPrefix(strings.TrimPrefix(name, strings.Trim(pivot, "/")), "/")
+	if isNamed && named.dir != "" {
+		return w.openContext(named.dir)
+	}
+	other, err := w.other(ctx, c.from, s)
+	if err != nil {
+		return nil, source.Ignore{}, err
+	}
+	tree, err := w.tree(ctx, other)
+	return tree, source.Ignore{}, err
 }
 
 func (w *work) copyPieces(snap *rootfs.Snapshot, pieces []*piece, c copyStep, dest string, into bool, options rooted.Copy) error {
@@ -231,14 +137,17 @@ func (w *work) copyPieces(snap *rootfs.Snapshot, pieces []*piece, c copyStep, de
 		return err
 	}
 	defer to.Close()
-	if options.Owner, err = ownerIn(to, c.chown); err != nil {
-		return err
+	if !c.link {
+		if options.Owner, err = owner.In(to, c.chown); err != nil {
+			return err
+		}
 	}
 	kind, err := to.Kind(dest)
 	if err != nil {
 		return err
 	}
 	for _, p := range pieces {
+		options.Skip = p.skip
 		if err := w.copyPiece(to, p, c, dest, into || kind == rooted.Directory, options); err != nil {
 			return err
 		}
@@ -273,8 +182,8 @@ func (p *piece) write(to *rooted.Tree, target string, options rooted.Copy, now t
 	a := rooted.Attributes{Owner: *options.Owner, Mode: 0o644, Time: now}
 	if p.url != "" {
 		a.Mode = 0o600
-		if !p.modified.IsZero() {
-			a.Time = p.modified
+		if !p.fetched.Modified.IsZero() {
+			a.Time = p.fetched.Modified
 		}
 	}
 	if options.Mode != nil {
@@ -339,51 +248,4 @@ func (w *work) treeIfAny(ctx context.Context, now *state) (*rooted.Tree, error) 
 		return nil, nil
 	}
 	return w.tree(ctx, now)
-}
-
-// contextDigest is of a part of the context.
-func (w *work) contextDigest(name string) (string, error) {
-	tree, ignored, err := w.openContext()
-	if err != nil {
-		return "", err
-	}
-	defer tree.Close()
-	return rooted.Copy{Skip: ignored.Skip}.Digest(tree, path.Join("/", name))
-}
-
-// copyContext copies a part of the context below a directory, and tells where it is there.
-func (w *work) copyContext(name, dir string) (string, error) {
-	tree, ignored, err := w.openContext()
-	if err != nil {
-		return "", err
-	}
-	defer tree.Close()
-	return copyInto(tree, path.Join("/", name), dir, rooted.Copy{Skip: ignored.Skip})
-}
-
-func copyInto(tree *rooted.Tree, name, dir string, options rooted.Copy) (string, error) {
-	to, err := rooted.Open(dir)
-	if err != nil {
-		return "", err
-	}
-	defer to.Close()
-	kind, err := tree.Kind(name)
-	if err != nil {
-		return "", err
-	}
-	if kind == rooted.Directory {
-		return dir, options.Dir(tree, name, to, "/")
-	}
-	return filepath.Join(dir, "file"), options.File(tree, name, to, "file")
-}
-
-// copyOut copies a part of what a state has made into a directory.
-func (w *work) copyOut(ctx context.Context, from *state, name, dir string) error {
-	tree, err := w.tree(ctx, from)
-	if err != nil {
-		return err
-	}
-	defer tree.Close()
-	_, err = copyInto(tree, path.Join("/", name), dir, rooted.Copy{})
-	return err
 }

@@ -3,11 +3,13 @@ package build
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"golang.org/x/sys/unix"
 
 	"dhow/image"
 )
@@ -119,9 +121,14 @@ func expose(now *state, ports []string) error {
 	return nil
 }
 
+// realTime is a signal counted from the first or the last of those for real time.
+var realTime = regexp.MustCompile(`^SIG(RTMIN\+|RTMAX-)(\d+)$`)
+
 func setStopSignal(config *image.RunConfig, signal string) error {
-	if n, err := strconv.Atoi(signal); err == nil && (n < 1 || n > 64) || signal == "" {
-		return fmt.Errorf("invalid signal: %q", signal)
+	n, err := strconv.Atoi(signal)
+	name := "SIG" + strings.TrimPrefix(strings.ToUpper(signal), "SIG")
+	if err == nil && (n < 1 || n > 64) || err != nil && unix.SignalNum(name) == 0 && !realTime.MatchString(name) && name != "SIGRTMIN" && name != "SIGRTMAX" {
+		return fmt.Errorf("invalid signal: %s", signal)
 	}
 	config.StopSignal = signal
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"golang.org/x/sys/unix"
 
+	"dhow/image/build/agent"
 	"dhow/image/build/rooted"
 )
 
@@ -25,7 +26,7 @@ type mounted struct {
 func (w *work) prepareMount(ctx context.Context, s *stage, now *state, m *instructions.Mount) (*mounted, error) {
 	one := &mounted{Mount: m}
 	if m.Type == instructions.MountTypeSSH {
-		return nil, errors.New("RUN --mount=type=ssh is not supported: give the key as a secret (--secret) instead")
+		return one, w.prepareSSH(now, one)
 	}
 	if m.Type == instructions.MountTypeSecret {
 		return one, w.prepareSecret(now, one)
@@ -84,6 +85,22 @@ func (w *work) prepareSecret(now *state, m *mounted) error {
 	return nil
 }
 
+// prepareSSH finds out which agent is meant, and whether there is one. The cache knows nothing of it.
+func (w *work) prepareSSH(now *state, m *mounted) error {
+	if m.CacheID == "" {
+		m.CacheID = "default"
+	}
+	if m.Target == "" {
+		m.Target = "/run/buildkit/ssh_agent.0"
+	}
+	m.Target = now.at(m.Target)
+	m.key = fmt.Sprintf("ssh %s %s", m.CacheID, m.Target)
+	if _, there := w.SSH[m.CacheID]; !there && m.Required {
+		return fmt.Errorf("ssh %s: no agent: give it by --ssh %s, with SSH_AUTH_SOCK set, or --ssh %s=SOCKET", m.CacheID, m.CacheID, m.CacheID)
+	}
+	return nil
+}
+
 // attachMounts makes what a command's mounts show. release gives back what was made, also after an error.
 func (w *work) attachMounts(ctx context.Context, r *running, c *Command) (release func(), err error) {
 	var undo []func()
@@ -109,6 +126,8 @@ func (w *work) attachMounts(ctx context.Context, r *running, c *Command) (releas
 			c.Tmpfs = append(c.Tmpfs, Tmpfs{Target: m.Target, Size: m.SizeLimit})
 		case instructions.MountTypeSecret:
 			back, err = w.attachSecret(m, c)
+		case instructions.MountTypeSSH:
+			back, err = w.attachSSH(m, c)
 		case instructions.MountTypeCache:
 			back, err = w.attachCache(ctx, m, c)
 		case instructions.MountTypeBind:
@@ -147,6 +166,27 @@ func (w *work) attachSecret(m *mounted, c *Command) (func(), error) {
 	return back, errors.Join(
 		os.WriteFile(file, data, 0o400), os.Chown(file, or(m.UID, 0), or(m.GID, 0)), os.Chmod(file, os.FileMode(or(m.Mode, 0o400))),
 		addMount(c, file, m.Target, true))
+}
+
+// attachSSH lends the user's agent.
+func (w *work) attachSSH(m *mounted, c *Command) (func(), error) {
+	socket, there := w.SSH[m.CacheID]
+	if !there {
+		return nil, nil // it is not required
+	}
+	dir := w.session.private("ssh")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	back := func() { _ = os.RemoveAll(dir) } // the session's end removes it as well
+	loan, err := agent.Lend(socket, dir, "agent", or(m.UID, 0), or(m.GID, 0), os.FileMode(or(m.Mode, 0o600)))
+	if err != nil {
+		return back, err
+	}
+	if !hasEnv(c.Env, "SSH_AUTH_SOCK") {
+		c.Env = setEnv(c.Env, "SSH_AUTH_SOCK", m.Target)
+	}
+	return func() { _ = loan.Close(); back() }, addMount(c, filepath.Join(dir, "agent"), m.Target, false)
 }
 
 func addMount(c *Command, source, target string, readOnly bool) error {

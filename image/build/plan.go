@@ -31,7 +31,11 @@ type stage struct {
 
 // plan reads the Dockerfile and finds out what each stage begins with.
 func (w *work) plan() error {
-	file, err := dockerfile.Parse(w.Name, w.Dockerfile)
+	check := ""
+	if given := w.Args["BUILDKIT_DOCKERFILE_CHECK"]; given != nil {
+		check = *given
+	}
+	file, err := dockerfile.Parse(w.Name, w.Dockerfile, check)
 	if err != nil {
 		return err
 	}
@@ -54,19 +58,19 @@ func (w *work) globalArgs() (*vars, error) {
 	known := platformVars(w.Platform)
 	lex := w.file.Lex()
 	for _, command := range w.file.Args {
-		err := command.Expand(func(word string) (string, error) {
-			out, _, err := lex.ProcessWord(word, known)
-			return out, err
-		})
-		if err != nil {
-			return nil, w.file.At(command.Location(), err)
-		}
-		for _, arg := range command.Args {
+		for _, arg := range command.Args { // each may speak of those before it
 			if given, ok := w.Args[arg.Key]; ok && given != nil {
 				known.set(arg.Key, *given)
-			} else if arg.Value != nil {
-				known.set(arg.Key, *arg.Value)
+				continue
 			}
+			if arg.Value == nil {
+				continue
+			}
+			value, _, err := lex.ProcessWord(*arg.Value, known)
+			if err != nil {
+				return nil, w.file.At(command.Location(), err)
+			}
+			known.set(arg.Key, value)
 		}
 	}
 	return known, nil
@@ -95,6 +99,9 @@ func (w *work) planStage(s *stage) error {
 		s.title = "stage-" + strconv.Itoa(s.index)
 	}
 	for _, earlier := range w.stages {
+		if w.isNamed(name) {
+			break
+		}
 		if earlier.Name != "" && strings.EqualFold(earlier.Name, name) {
 			s.from, s.base = earlier, ""
 		}
@@ -140,6 +147,9 @@ func (w *work) needs(s *stage) []*stage {
 	}
 	for _, command := range s.Commands {
 		for _, name := range sources(command) {
+			if w.isNamed(name) {
+				continue
+			}
 			if other := w.find(name, s.index); other != nil {
 				all = append(all, other)
 			}

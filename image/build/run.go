@@ -8,12 +8,14 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 
+	"dhow/image/build/emulate"
 	"dhow/image/build/show"
 	"dhow/internal/rootfs"
 )
@@ -54,6 +56,10 @@ func (w *work) doRun(ctx context.Context, s *stage, now *state, c *instructions.
 		title: steps.title(text(c)), by: by,
 		key: keyOf("run", now.layers, r.args, r.env, config.User, config.WorkingDir, r.network, r.secure, inputs, string(r.script), s.platform, w.epochWord()),
 		make: func(ctx context.Context, snap *rootfs.Snapshot, shown *show.Step) error {
+			if arch := now.spec.Architecture; !emulate.Runs(arch) {
+				return fmt.Errorf("RUN in an image for %s needs an emulator on this %s machine: register qemu with binfmt_misc, or give the stage FROM --platform=$BUILDPLATFORM",
+					arch, runtime.GOARCH)
+			}
 			return w.runCommand(ctx, now, r, snap, shown)
 		},
 	})

@@ -71,6 +71,18 @@ func (b *Builder) open(ctx context.Context) (*session, error) {
 	if err := b.clear(ctx); err != nil {
 		return nil, fmt.Errorf("clear away what a killed build left: %w", err)
 	}
+	s, err := b.enter()
+	if err != nil {
+		return nil, err
+	}
+	if s.lease, err = b.config.Images.Lease(ctx, ""); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// enter makes a session's places.
+func (b *Builder) enter() (*session, error) {
 	s := &session{builder: b, id: rand.Text()[:16]}
 	s.dir, s.run = filepath.Join(b.config.Dir, sessionsDir, s.id), filepath.Join(b.config.RunDir, s.id)
 	all, err := flock(filepath.Join(b.config.Dir, "lock"), unix.LOCK_EX)
@@ -81,13 +93,19 @@ func (b *Builder) open(ctx context.Context) (*session, error) {
 	if err := errors.Join(os.MkdirAll(filepath.Join(s.dir, "work"), 0o700), os.MkdirAll(s.run, 0o700)); err != nil {
 		return nil, err
 	}
-	if s.unlock, err = flock(filepath.Join(s.dir, "lock"), unix.LOCK_EX); err != nil {
-		return nil, err
+	s.unlock, err = flock(filepath.Join(s.dir, "lock"), unix.LOCK_EX)
+	return s, err
+}
+
+// Folder makes a folder for a context that is fetched. It goes with release; if this process is killed, with the next
+// build.
+func (b *Builder) Folder() (dir string, release func() error, err error) {
+	s, err := b.enter()
+	if err != nil {
+		return "", nil, err
 	}
-	if s.lease, err = b.config.Images.Lease(ctx, ""); err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	return s, nil
+	dir, err = s.folder("context")
+	return dir, s.close, err
 }
 
 // clear ends the sessions whose processes are gone.

@@ -43,6 +43,12 @@ func (w *work) build(ctx context.Context, s *stage) (*state, error) {
 
 // begin is the state that a stage begins with.
 func (w *work) begin(ctx context.Context, s *stage) (*state, error) {
+	if n, isNamed, err := w.named(ctx, s.base); isNamed {
+		if err != nil {
+			return nil, err
+		}
+		return w.namedState(ctx, s, n)
+	}
 	if s.from == nil {
 		return w.image(ctx, s.base, s.platform)
 	}
@@ -179,6 +185,7 @@ type layerStep struct {
 	title string
 	by    string // its line of history
 	key   string
+	alone bool // it is made over nothing, whatever is below it
 	// make changes what is over the snapshot.
 	make func(ctx context.Context, snap *rootfs.Snapshot, shown *show.Step) error
 }
@@ -220,7 +227,11 @@ func (w *work) layer(ctx context.Context, s *stage, now *state, step layerStep) 
 	}
 	now.created = made.Created
 	now.note(step.by, made.DiffID != "")
-	now.spec.History[len(now.spec.History)-1].Created = &made.Created
+	line := &now.spec.History[len(now.spec.History)-1]
+	line.Created = &made.Created
+	if w.InlineCache && made.DiffID != "" {
+		line.Comment = keyNote + step.key
+	}
 	if hit {
 		shown.Cached()
 	} else {
@@ -230,7 +241,11 @@ func (w *work) layer(ctx context.Context, s *stage, now *state, step layerStep) 
 }
 
 func (w *work) makeLayer(ctx context.Context, now *state, step layerStep, shown *show.Step) (cached, error) {
-	key, snap, err := w.session.snapshot(ctx, now.layers, now.spec.Config.ImageConfig)
+	below := now.layers
+	if step.alone {
+		below = nil
+	}
+	key, snap, err := w.session.snapshot(ctx, below, now.spec.Config.ImageConfig)
 	if err != nil {
 		return cached{}, err
 	}

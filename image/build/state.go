@@ -72,7 +72,7 @@ func (s *state) shell() []string {
 
 // note adds a line of history.
 func (s *state) note(by string, layer bool) {
-	s.spec.History = append(s.spec.History, ocispec.History{CreatedBy: by, Comment: "dhow.dockerfile", EmptyLayer: !layer})
+	s.spec.History = append(s.spec.History, ocispec.History{CreatedBy: by, Comment: historyNote, EmptyLayer: !layer})
 }
 
 // bases are the images that stages begin with, each looked for once.
@@ -180,6 +180,12 @@ func (w *work) tree(ctx context.Context, s *state) (*rooted.Tree, error) {
 
 // other gives the state of a stage or image that --from names.
 func (w *work) other(ctx context.Context, from string, s *stage) (*state, error) {
+	if n, isNamed, err := w.named(ctx, from); isNamed {
+		if err != nil {
+			return nil, err
+		}
+		return w.namedState(ctx, s, n)
+	}
 	if other := w.find(from, s.index); other != nil {
 		return w.wait(ctx, other)
 	}

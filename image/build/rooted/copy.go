@@ -59,7 +59,7 @@ func (c Copy) Dir(from *Tree, source string, to *Tree, target string) error {
 		return err
 	}
 	defer unix.Close(dst)
-	if err := c.contents(src, cleanName(source), dst); err != nil {
+	if err := c.contents(src, cleanName(source), place{to, target, dst}); err != nil {
 		return err
 	}
 	if !made {
@@ -134,7 +134,14 @@ func copyAttributes(from, to int) error {
 	return nil
 }
 
-func (c Copy) contents(src int, name string, dst int) error {
+// place is an open directory that is copied into.
+type place struct {
+	tree *Tree
+	name string // in tree
+	fd   int
+}
+
+func (c Copy) contents(src int, name string, dst place) error {
 	listed, err := unix.Openat(src, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -151,7 +158,7 @@ func (c Copy) contents(src int, name string, dst int) error {
 	return nil
 }
 
-func (c Copy) entry(src int, base, name string, dst int) error {
+func (c Copy) entry(src int, base, name string, dst place) error {
 	var st unix.Stat_t
 	if err := unix.Fstatat(src, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return &fs.PathError{Op: "copy", Path: name, Err: err}
@@ -167,7 +174,7 @@ func (c Copy) entry(src int, base, name string, dst int) error {
 	if isDir {
 		return c.directory(src, base, name, dst, &st, skip)
 	}
-	if err := c.leaf(src, base, dst, &st); err != nil {
+	if err := c.leaf(src, base, dst.fd, &st); err != nil {
 		return &fs.PathError{Op: "copy", Path: name, Err: err}
 	}
 	return nil
@@ -224,7 +231,7 @@ func nodeAt(dir int, base string, kind uint32, device uint64, a Attributes) erro
 }
 
 // directory copies a directory into one of the same name. One that is skipped appears only if something in it is not.
-func (c Copy) directory(src int, base, name string, dst int, st *unix.Stat_t, skipped bool) error {
+func (c Copy) directory(src int, base, name string, dst place, st *unix.Stat_t, skipped bool) error {
 	from, err := unix.Openat(src, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &fs.PathError{Op: "copy", Path: name, Err: err}
@@ -235,32 +242,31 @@ func (c Copy) directory(src int, base, name string, dst int, st *unix.Stat_t, sk
 			return err
 		}
 	}
-	to, made, err := enterAt(dst, base)
+	to, made, err := dst.enter(base)
 	if err != nil {
-		return &fs.PathError{Op: "copy", Path: name, Err: err}
+		return err
 	}
-	defer unix.Close(to)
+	defer unix.Close(to.fd)
 	if err := c.contents(from, name, to); err != nil || !made {
 		return err
 	}
-	return setDirectory(to, c.attributes(st))
+	return setDirectory(to.fd, c.attributes(st))
 }
 
-// enterAt opens a directory to copy into, and makes it if it is missing. A link to a directory is followed inside the
-// directory it lies in, or it is refused.
-func enterAt(dir int, base string) (fd int, made bool, err error) {
-	err = unix.Mkdirat(dir, base, 0o755)
+// enter opens a directory to copy into, and makes it if it is missing. A link to a directory is followed, inside the
+// root.
+func (p place) enter(base string) (in place, made bool, err error) {
+	in = place{tree: p.tree, name: path.Join("/", p.name, base)}
+	err = unix.Mkdirat(p.fd, base, 0o755)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return -1, false, err
+		return in, false, &fs.PathError{Op: "mkdir", Path: in.name, Err: err}
 	}
 	made = err == nil
-	fd, err = unix.Openat2(dir, base, &unix.OpenHow{
-		Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EXDEV) {
-		err = errors.New("cannot copy a directory over what is none")
+	in.fd, err = p.tree.openDir(in.name)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ENOENT) {
+		err = fmt.Errorf("cannot copy to non-directory: %s", in.name)
 	}
-	return fd, made, err
+	return in, made, err
 }
 
 func setDirectory(fd int, a Attributes) error {

@@ -33,6 +33,7 @@ const (
 	Plain    Mode = "plain"
 	Terminal Mode = "tty"
 	Quiet    Mode = "quiet"
+	RawJSON  Mode = "rawjson"
 )
 
 // Step is one thing that is done.
@@ -73,6 +74,8 @@ func (d *Display) Step(name string) *Step {
 		d.line(s, "%s", name)
 	case Terminal:
 		d.draw()
+	case RawJSON:
+		d.raw(s)
 	}
 	return s
 }
@@ -134,6 +137,9 @@ func (s *Step) say(line string) {
 		line = line[at+1:]
 	}
 	line = strings.TrimRight(line, "\r")
+	if s.display.mode == RawJSON {
+		s.display.rawLine(s, line)
+	}
 	if s.times {
 		line = fmt.Sprintf("%.3f %s", time.Since(s.begun).Seconds(), line)
 	}
@@ -186,6 +192,8 @@ func (s *Step) end(state string) {
 		d.line(s, "%s", state)
 	case Terminal:
 		d.draw()
+	case RawJSON:
+		d.raw(s)
 	}
 }
 

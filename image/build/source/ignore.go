@@ -33,13 +33,18 @@ func ReadIgnore(tree *rooted.Tree, dockerfile string) (Ignore, error) {
 		if err != nil {
 			return Ignore{}, err
 		}
-		patterns, err := ignorefile.ReadAll(bytes.NewReader(data))
-		if err != nil {
-			return Ignore{}, fmt.Errorf("%s: %w", name, err)
-		}
-		return NewIgnore(name, patterns)
+		return ParseIgnore(name, data)
 	}
 	return Ignore{}, nil
+}
+
+// ParseIgnore reads the patterns of a file.
+func ParseIgnore(name string, data []byte) (Ignore, error) {
+	patterns, err := ignorefile.ReadAll(bytes.NewReader(data))
+	if err != nil {
+		return Ignore{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return NewIgnore(name, patterns)
 }
 
 // NewIgnore compiles patterns; name is where they come from.

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"dhow/image/build/rooted"
 )
@@ -16,37 +16,23 @@ import (
 // dockerfileMost bounds a Dockerfile.
 const dockerfileMost = 4 << 20
 
-// IsRemote tells contexts that would have to be fetched.
-func IsRemote(context string) bool {
-	for _, prefix := range []string{"http://", "https://", "git://", "ssh://", "git@", "github.com/"} {
-		if strings.HasPrefix(context, prefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// FromStream reads a Dockerfile, or an archive that is the context, which is unpacked in a directory for the caller to
-// remove.
-func FromStream(in io.Reader) (dir string, dockerfile []byte, err error) {
+// FromStream reads a Dockerfile, or an archive that is the context, which is unpacked in dir.
+func FromStream(in io.Reader, dir string) (isContext bool, dockerfile []byte, err error) {
 	buffered := bufio.NewReaderSize(in, 1024)
 	head, err := buffered.Peek(512)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return "", nil, err
+		return false, nil, err
 	}
 	if !isArchive(head) {
 		dockerfile, err = readAll(buffered)
-		return "", dockerfile, err
-	}
-	if dir, err = os.MkdirTemp("", "dhow-context-"); err != nil {
-		return "", nil, err
+		return false, dockerfile, err
 	}
 	tree, err := rooted.Open(dir)
 	if err != nil {
-		return dir, nil, err
+		return true, nil, err
 	}
 	defer tree.Close()
-	return dir, nil, tree.Untar(buffered, "/", rooted.Copy{})
+	return true, nil, tree.Untar(buffered, "/", rooted.Copy{})
 }
 
 func isArchive(head []byte) bool {
@@ -69,38 +55,64 @@ func readAll(r io.Reader) ([]byte, error) {
 	return data, err
 }
 
+// File is a Dockerfile.
+type File struct {
+	// Name is for messages, and for <Name>.dockerignore.
+	Name string
+	Data []byte
+	// Ignore is what lies beside it as <Name>.dockerignore, if that is outside of the context; else nil.
+	Ignore []byte
+}
+
 // Dockerfile reads the Dockerfile of a context. One that is named lies anywhere on this machine, or, when the context
-// came as an archive, in that; input is read in its place if it is not nil. Its name is for messages.
-func Dockerfile(context, named string, archive bool, input io.Reader) (name string, data []byte, err error) {
-	if input != nil {
-		data, err = readAll(input)
-		return "Dockerfile", data, err
-	}
-	if named != "" && !archive {
-		f, err := os.Open(named)
-		if err != nil {
-			return named, nil, err
-		}
-		defer f.Close()
-		data, err = readAll(f)
-		if rel, err := filepath.Rel(context, named); err == nil && filepath.IsLocal(rel) {
-			named = rel
-		}
-		return named, data, err
-	}
-	if named == "" {
+// came from elsewhere, in that; input is read in its place if it is not nil.
+func Dockerfile(context, named string, fetched bool, input io.Reader) (f File, err error) {
+	switch {
+	case input != nil:
+		f.Name = "Dockerfile"
+		f.Data, err = readAll(input)
+		return f, err
+	case named != "" && !fetched:
+		return onMachine(context, named)
+	case named == "":
 		named = "Dockerfile"
 	}
+	f.Name = named
 	tree, err := rooted.Open(context)
 	if err != nil {
-		return named, nil, err
+		return f, err
 	}
 	defer tree.Close()
-	f, err := tree.OpenFile(named)
+	file, err := tree.OpenFile(named)
 	if err != nil {
-		return named, nil, fmt.Errorf("failed to read dockerfile: %w", err)
+		return f, fmt.Errorf("failed to read dockerfile: %w", err)
 	}
-	defer f.Close()
-	data, err = readAll(f)
-	return named, data, err
+	defer file.Close()
+	f.Data, err = readAll(file)
+	return f, err
+}
+
+func onMachine(context, named string) (File, error) {
+	f := File{Name: named}
+	file, err := os.Open(named)
+	if err != nil {
+		return f, err
+	}
+	defer file.Close()
+	if f.Data, err = readAll(file); err != nil {
+		return f, err
+	}
+	from, err1 := filepath.Abs(context)
+	to, err2 := filepath.Abs(named)
+	if rel, err := filepath.Rel(from, to); err1 == nil && err2 == nil && err == nil && filepath.IsLocal(rel) {
+		f.Name = rel
+		return f, nil
+	}
+	beside, err := os.ReadFile(named + ".dockerignore")
+	if err == nil {
+		f.Ignore = append([]byte{}, beside...) // not nil, even if it is empty
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return f, err
 }

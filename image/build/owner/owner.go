@@ -1,4 +1,5 @@
-package build
+// Package owner reads --chown and --chmod: names are those of the image that is built.
+package owner
 
 import (
 	"bufio"
@@ -13,9 +14,9 @@ import (
 // accountsMost bounds /etc/passwd and /etc/group.
 const accountsMost = 8 << 20
 
-// ownerIn reads --chown: names and numbers of a user and a group, the names being the image's. A user alone brings
+// In reads --chown: names and numbers of a user and a group, the names being the image's. A user alone brings
 // its own group.
-func ownerIn(t *rooted.Tree, text string) (*rooted.Owner, error) {
+func In(t *rooted.Tree, text string) (*rooted.Owner, error) {
 	if text == "" {
 		return &rooted.Owner{}, nil
 	}
@@ -66,8 +67,8 @@ func account(t *rooted.Tree, file, name string, atLeast int) ([]string, error) {
 	return nil, fmt.Errorf("the image's %s does not have it", file)
 }
 
-// parseMode reads --chmod: an octal number, or chmod(1)'s symbols (u=rwX,go-w).
-func parseMode(text string) (func(uint32, bool) uint32, error) {
+// ParseMode reads --chmod: an octal number, or chmod(1)'s symbols (u=rwX,go-w).
+func ParseMode(text string) (func(uint32, bool) uint32, error) {
 	if text == "" {
 		return nil, nil
 	}
