@@ -5,7 +5,7 @@ K8S      := $(shell go list -m -f '{{.Version}}' k8s.io/apiserver 2>/dev/null | 
 LDFLAGS  := -s -w -X dhow/cli.version=$(VERSION) -X k8s.io/component-base/version.gitVersion=$(K8S)+dhow
 BUILD    := go build -ldflags '$(LDFLAGS)'
 
-.PHONY: build shim whole arm64 demo test lint e2e vm-test vm-clock clients bench bench-images bench-api conformance conformance-api runtime-validation podman-test gen clean
+.PHONY: build shim whole arm64 demo test lint e2e vm-test vm-clock clients bench bench-images bench-api conformance conformance-api judge runtime-validation podman-test gen clean
 
 build: shim whole ## bin/dhow, static
 	$(BUILD) -tags nocluster,packed,shimbinary -o bin/dhow .
@@ -54,13 +54,16 @@ bench-images: build ## pull and unpack of an image beside podman's
 bench-api: build ## our API server beside upstream's; ARGS='-crds 1000 -more-pods 50000' for all of it
 	bench/api/run $(ARGS)
 
-conformance: build ## upstream's end-to-end suite as judge; FOCUS= SKIP= PROCS=
+conformance: build judge ## upstream's end-to-end suite as judge; FOCUS= SKIP= PROCS=
 	cd test/conformance && go test . && go run . --dhow $(CURDIR)/bin/dhow
+
+judge: ## what the runs of others' suites have in common
+	cd test/judge && go vet ./... && go test ./...
 
 conformance-api: export SUITE = api
 conformance-api: conformance ## the part of it that judges the API server and runs no pods, as CI does
 
-critest: build ## cri-tools' suite as judge of our CRI; FOCUS= SKIP=
+critest: build judge ## cri-tools' suite as judge of our CRI; FOCUS= SKIP=
 	cd test/critest && go vet ./... && go test . && go run . --dhow $(CURDIR)/bin/dhow
 
 runtime-validation: build ## others' judge of OCI runtimes; ARGS='-v -run hooks' for some of it

@@ -5,79 +5,51 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
-	"time"
+
+	"judge"
 )
 
-// A binary that is built out of this module.
+// binary is one that is built out of this module.
 type binary struct {
-	name, pkg string
-	test      bool // by go test -c
-	version   bool // is told the version of Kubernetes
+	judge.Binary
+	version bool // is told the version of Kubernetes
 }
 
 var binaries = []binary{
-	{name: "ginkgo", pkg: "github.com/onsi/ginkgo/v2/ginkgo"},
-	{name: "kubectl", pkg: "k8s.io/kubernetes/cmd/kubectl", version: true},
-	{name: "e2e.test", pkg: "k8s.io/kubernetes/test/e2e", test: true, version: true},
-	{name: "api.test", pkg: "conformance/api", test: true, version: true},
-	{name: "agnhost", pkg: "k8s.io/kubernetes/test/images/agnhost"},
-	{name: "sample-apiserver", pkg: "k8s.io/sample-apiserver"},
-	{name: "nnp", pkg: "k8s.io/kubernetes/test/images/nonewprivs"},
-	{name: "etcd", pkg: "conformance/etcd"},
-	{name: "pause", pkg: "conformance/pause"},
+	{Binary: judge.Binary{Name: "ginkgo", Package: "github.com/onsi/ginkgo/v2/ginkgo"}},
+	{Binary: judge.Binary{Name: "kubectl", Package: "k8s.io/kubernetes/cmd/kubectl"}, version: true},
+	{Binary: judge.Binary{Name: "e2e.test", Package: "k8s.io/kubernetes/test/e2e", Test: true}, version: true},
+	{Binary: judge.Binary{Name: "api.test", Package: "conformance/api", Test: true}, version: true},
+	{Binary: judge.Binary{Name: "agnhost", Package: "k8s.io/kubernetes/test/images/agnhost"}},
+	{Binary: judge.Binary{Name: "sample-apiserver", Package: "k8s.io/sample-apiserver"}},
+	{Binary: judge.Binary{Name: "nnp", Package: "k8s.io/kubernetes/test/images/nonewprivs"}},
+	{Binary: judge.Binary{Name: "etcd", Package: "conformance/etcd"}},
+	{Binary: judge.Binary{Name: "pause", Package: "conformance/pause"}},
 }
 
 // buildBinaries makes what a suite needs and is not there yet: about a quarter of an hour the first time on two cores,
 // for the API's alone less than five minutes.
 func buildBinaries(ctx context.Context, dir string, suite choice) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
+	var needed []judge.Binary
 	for _, b := range binaries {
-		if !suite.needs(b) {
-			continue
+		if suite.needs(b) {
+			b.Flags = b.flags()
+			needed = append(needed, b.Binary)
 		}
-		if _, err := os.Stat(filepath.Join(dir, b.name)); err == nil {
-			continue
-		}
-		begin := time.Now()
-		fmt.Printf("building %s ...\n", b.name)
-		if err := b.build(ctx, dir); err != nil {
-			return fmt.Errorf("build %s: %w", b.name, err)
-		}
-		fmt.Printf("  %s\n", time.Since(begin).Round(time.Second))
 	}
-	return nil
+	return judge.Build(ctx, dir, needed...)
 }
 
-// build leaves the binary whole or not at all.
-func (b binary) build(ctx context.Context, dir string) error {
-	part := filepath.Join(dir, b.name+".part")
-	args := []string{"build"}
-	if b.test {
-		args = []string{"test", "-c"}
-	}
-	args = append(args, "-p=2", "-buildvcs=false", "-ldflags", b.flags(), "-o", part, b.pkg)
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return err
-	}
-	return os.Rename(part, filepath.Join(dir, b.name))
-}
-
-// flags are the linker's: without symbols, and for upstream's programs with the version that they compare with the server's.
+// flags are the linker's: for upstream's programs the version that they compare with the server's.
 func (b binary) flags() string {
 	if !b.version {
-		return "-s -w"
+		return ""
 	}
 	version := moduleVersion("k8s.io/kubernetes")
 	minor := strings.Split(version, ".")[1]
-	flags := []string{"-s -w"}
+	var flags []string
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
 		flags = append(flags, fmt.Sprintf("-X %s.gitVersion=%s -X %s.gitMajor=1 -X %s.gitMinor=%s", pkg, version, pkg, pkg, minor))
 	}

@@ -42,5 +42,5 @@ func chosen(name string) (choice, error) {
 
 // needs says whether a binary is a part of the suite or is used to make it run.
 func (c choice) needs(b binary) bool {
-	return c.pods && b.name != choices["api"].program || slices.Contains([]string{"ginkgo", c.program}, b.name)
+	return c.pods && b.Name != choices["api"].program || slices.Contains([]string{"ginkgo", c.program}, b.Name)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -15,7 +16,18 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	upstream "k8s.io/kubernetes/test/utils/image"
+
+	"judge"
 )
+
+// debianPackages are what the images take from Debian; apt adds what these depend on.
+var debianPackages = []string{
+	"base-files", "bash", "bash-static", "bind9-dnsutils", "busybox-static", "ca-certificates", "coreutils", "curl", "dash",
+	"hostname", "iperf", "iproute2", "libc-bin", "netcat-openbsd", "nginx",
+}
+
+// notInBase are packages that the common base image has no use for.
+var notInBase = regexp.MustCompile(`^(busybox-static|bash-static|nginx|nginx-common|dpkg|tar|mawk|debconf|openssl|gcc-12-base|libicu-dev)_`)
 
 // testImage is an image as the suite asks for it.
 type testImage struct {
@@ -71,8 +83,8 @@ func buildImages(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	r := roots{dir: dir, bin: o.bin(), upstream: files, debs: packages{filepath.Join(o.out, "debs")}}
-	if err := r.debs.download(ctx); err != nil {
+	r := roots{dir: dir, bin: o.bin(), upstream: files, debs: judge.Packages{Dir: filepath.Join(o.Out, "debs")}}
+	if err := r.debs.Download(ctx, debianPackages...); err != nil {
 		return err
 	}
 	if err := r.make(ctx); err != nil {

@@ -15,28 +15,26 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"judge"
 )
 
 // options say what to run and where.
 type options struct {
-	dhow        string // the binary to judge
-	suite       choice
-	focus, skip string // regular expressions of tests' whole names
-	procs       int    // tests at a time; those marked Serial run alone, at the end
-	timeout     time.Duration
-	out         string // where binaries, images and results are kept from one run to the next
-	keep        bool
-	inside      bool // this process has the namespaces of the run
+	judge.Options
+	suite choice
+	procs int // tests at a time; those marked Serial run alone, at the end
+	keep  bool
 }
 
 func main() {
-	if err := run(); err != nil {
+	if err := start(); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
+func start() error {
 	o, err := readOptions()
 	if err != nil {
 		return err
@@ -44,8 +42,8 @@ func run() error {
 	// The suite is given the signal by itself, cleans up and reports.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if o.inside {
-		return judge(ctx, o)
+	if judge.Inside() {
+		return run(ctx, o)
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("must run as root: it makes namespaces and images whose files belong to root")
@@ -58,78 +56,66 @@ func run() error {
 			return err
 		}
 	}
-	return runInside(ctx)
+	return judge.Enter(ctx)
 }
 
 func readOptions() (options, error) {
-	o := options{}
-	flag.StringVar(&o.dhow, "dhow", "", "the dhow binary to judge")
-	suite := flag.String("suite", env("SUITE", "all"), "all, or api: the tests of the API server alone, which run no pods ($SUITE)")
-	flag.StringVar(&o.focus, "focus", os.Getenv("FOCUS"), "run the tests whose full name matches (default: those of conformance; $FOCUS)")
-	flag.StringVar(&o.skip, "skip", os.Getenv("SKIP"), "but not those that match this (default: serial, slow and disruptive ones; $SKIP)")
-	procs := flag.String("procs", env("PROCS", "4"), "tests at a time ($PROCS)")
-	flag.DurationVar(&o.timeout, "timeout", 3*time.Hour, "of the whole run")
-	flag.StringVar(&o.out, "out", os.Getenv("CONFORMANCE_OUT"), "folder for what is built and reported (default: in the user's cache; $CONFORMANCE_OUT)")
+	var o options
+	o.Flags("conformance", 3*time.Hour)
+	suite := flag.String("suite", judge.Env("SUITE", "all"), "all, or api: the tests of the API server alone, which run no pods ($SUITE)")
+	procs := flag.String("procs", judge.Env("PROCS", "4"), "tests at a time ($PROCS)")
 	flag.BoolVar(&o.keep, "keep", false, "keep the cluster's data and log")
 	flag.Parse()
-	o.inside = os.Getenv(insideMark) != ""
 	var err error
 	if o.suite, err = chosen(*suite); err != nil {
 		return o, err
 	}
-	o.focus, o.skip = cmp.Or(o.focus, o.suite.focus), cmp.Or(o.skip, o.suite.skip)
+	o.Focus, o.Skip = cmp.Or(o.Focus, o.suite.focus), cmp.Or(o.Skip, o.suite.skip)
 	if o.procs, err = strconv.Atoi(*procs); err != nil || o.procs < 1 {
 		return o, fmt.Errorf("--procs: %q is not a positive number", *procs)
 	}
-	if o.dhow == "" {
-		return o, errors.New("--dhow is missing: the path of the binary (make build makes bin/dhow)")
-	}
-	if o.dhow, err = filepath.Abs(o.dhow); err != nil {
-		return o, err
-	}
-	if _, err := os.Stat(o.dhow); err != nil {
-		return o, fmt.Errorf("--dhow: %w", err)
-	}
-	if o.out == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return o, err
-		}
-		o.out = filepath.Join(cache, "dhow-conformance")
-	}
-	o.out, err = filepath.Abs(o.out)
-	return o, err
+	return o, o.Complete()
 }
 
-func env(name, otherwise string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
-	}
-	return otherwise
-}
+func (o options) bin() string    { return filepath.Join(o.Out, "bin") }
+func (o options) images() string { return filepath.Join(o.Out, "images") }
 
-func (o options) bin() string    { return filepath.Join(o.out, "bin") }
-func (o options) images() string { return filepath.Join(o.out, "images") }
-
-// judge runs the suite against a cluster of its own.
-func judge(ctx context.Context, o options) error {
-	results := filepath.Join(o.out, "results", time.Now().Format("20060102-150405"))
+// run has the suite run on a cluster of its own, and reports.
+func run(ctx context.Context, o options) error {
+	results := filepath.Join(o.Out, "results", time.Now().Format("20060102-150405"))
 	if err := os.MkdirAll(results, 0o755); err != nil {
 		return err
 	}
-	c, err := startCluster(ctx, o, results)
+	if err := judge.MakeLinks(ctx); err != nil {
+		return err
+	}
+	d, err := judge.Start(ctx, judge.Config{Program: o.Dhow, Results: results, Keep: o.keep})
 	if err != nil {
 		return err
 	}
-	defer c.stop()
+	defer d.Stop()
 	if o.suite.pods {
-		if err := c.load(ctx, o.images()); err != nil {
+		if err := load(ctx, d, o.images()); err != nil {
 			return err
 		}
 	}
 	fmt.Println("running the suite; log in", results)
-	if err := runSuite(ctx, o, c.kubeconfig(), results); err != nil {
+	if err := runSuite(ctx, o, d.Kubeconfig(), results); err != nil {
 		return err
 	}
-	return report(filepath.Join(results, "report.json"), os.Stdout)
+	return judge.Report(filepath.Join(results, "report.json"), os.Stdout)
+}
+
+// load takes in the test images.
+func load(ctx context.Context, d *judge.Dhow, dir string) error {
+	archives, err := filepath.Glob(filepath.Join(dir, "*.tar"))
+	if err != nil {
+		return err
+	}
+	for _, a := range archives {
+		if err := d.Run(ctx, "load", "-i", a); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"judge"
 )
 
 // roots makes the folders that become layers of images. They stand in for upstream's images with the same contents, as
@@ -17,7 +19,7 @@ type roots struct {
 	dir      string // one folder per layer
 	bin      string // the binaries that buildBinaries made
 	upstream string // the files of the module k8s.io/kubernetes
-	debs     packages
+	debs     judge.Packages
 }
 
 func (r roots) path(parts ...string) string {
@@ -91,7 +93,7 @@ func (r roots) debian(ctx context.Context) error {
 			return err
 		}
 	}
-	err := r.debs.unpack(ctx, r.path("debian"), func(name string) bool { return !notInBase.MatchString(name) })
+	err := r.debs.Unpack(ctx, r.path("debian"), func(name string) bool { return !notInBase.MatchString(name) })
 	if err != nil {
 		return err
 	}
@@ -130,7 +132,7 @@ func (r roots) busybox(ctx context.Context) error {
 	if err := r.folders("static", ""); err != nil {
 		return err
 	}
-	err = r.debs.unpack(ctx, r.path("static"), func(name string) bool {
+	err = r.debs.Unpack(ctx, r.path("static"), func(name string) bool {
 		return strings.HasPrefix(name, "busybox-static_") || strings.HasPrefix(name, "bash-static_")
 	})
 	if err != nil {
@@ -250,7 +252,7 @@ func (r roots) nginx(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = r.debs.unpack(ctx, r.path("static"), func(name string) bool {
+	err = r.debs.Unpack(ctx, r.path("static"), func(name string) bool {
 		return strings.HasPrefix(name, "nginx_") || strings.HasPrefix(name, "nginx-common_")
 	})
 	if err != nil {

@@ -3,13 +3,13 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -43,8 +43,8 @@ const (
 
 // testImages stand in for the suite's own, as far as its tests look: busybox is Debian's, web servers are one Go program.
 // The one that is asked for by its digest cannot be had.
-func testImages(bin string) ([]testImage, error) {
-	box, err := busybox(bin)
+func testImages(ctx context.Context, bin string) ([]testImage, error) {
+	box, err := busybox(ctx, bin)
 	if err != nil {
 		return nil, err
 	}
@@ -82,27 +82,6 @@ const (
 	group  = "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n"
 )
 
-// busybox is Debian's static one under all its names, with our own program under two that it lacks. The accounts come last.
-func busybox(bin string) ([]file, error) {
-	program, err := exec.LookPath("busybox")
-	if err != nil {
-		return nil, fmt.Errorf("%w: apt-get install busybox-static", err)
-	}
-	applets, err := exec.Command(program, "--list").Output()
-	if err != nil {
-		return nil, fmt.Errorf("busybox --list: %w", err)
-	}
-	all := []file{{path: "tmp", mode: 0o1777}, {path: "root"}, {path: "var/www"}, {path: "bin/busybox", source: program, mode: 0o755}}
-	for name := range strings.FieldsSeq(string(applets)) {
-		if name != "busybox" {
-			all = append(all, file{path: "bin/" + name, link: "bin/busybox"})
-		}
-	}
-	more := filepath.Join(bin, "tools")
-	all = append(all, file{path: "usr/bin/pgrep", source: more, mode: 0o755}, file{path: "usr/bin/ipcs", link: "usr/bin/pgrep"})
-	return append(all, file{path: "etc/passwd", text: passwd}, file{path: "etc/group", text: group}), nil
-}
-
 // served is a registry on loopback.
 type served struct {
 	address string
@@ -112,14 +91,14 @@ type served struct {
 func (s served) close() { s.server.Close() }
 
 // serveImages builds the images and serves them.
-func serveImages(bin string) (served, error) {
+func serveImages(ctx context.Context, bin string) (served, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return served{}, err
 	}
 	s := served{l.Addr().String(), &http.Server{Handler: registry.New(registry.Logger(log.New(io.Discard, "", 0)))}}
 	go func() { _ = s.server.Serve(l) }() // until close
-	all, err := testImages(bin)
+	all, err := testImages(ctx, bin)
 	if err != nil {
 		return s, err
 	}

@@ -9,96 +9,111 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"judge"
 )
 
 // options say what to run and where.
 type options struct {
-	dhow        string // the binary to judge
-	focus, skip string // regular expressions of tests' whole names
-	timeout     time.Duration
-	out         string // where binaries and results are kept from one run to the next
-	inside      bool   // this process has the namespaces of the run
+	judge.Options
+	benchmark bool
 }
 
 func main() {
-	if err := run(); err != nil {
+	if err := start(); err != nil {
 		fmt.Fprintln(os.Stderr, "critest:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
-	o, err := readOptions()
-	if err != nil {
+func start() error {
+	var o options
+	o.Flags("critest", time.Hour)
+	flag.BoolVar(&o.benchmark, "benchmark", false, "run the benchmarks in place of the tests")
+	flag.Parse()
+	if err := o.Complete(); err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if o.inside {
-		return judge(ctx, o)
+	if judge.Inside() {
+		return run(ctx, o)
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("must run as root: it makes namespaces")
 	}
-	if err := buildBinaries(ctx, o.out); err != nil {
+	if err := prepare(ctx, o.Out); err != nil {
 		return err
 	}
-	return runInside(ctx)
+	return judge.Enter(ctx)
 }
 
-func readOptions() (options, error) {
-	o := options{inside: os.Getenv(insideMark) != ""}
-	flag.StringVar(&o.dhow, "dhow", "", "the dhow binary to judge")
-	flag.StringVar(&o.focus, "focus", os.Getenv("FOCUS"), "run the tests whose full name matches (default: all; $FOCUS)")
-	flag.StringVar(&o.skip, "skip", os.Getenv("SKIP"), "but not those that match this (default: benchmarks; $SKIP)")
-	flag.DurationVar(&o.timeout, "timeout", time.Hour, "of the whole run")
-	flag.StringVar(&o.out, "out", os.Getenv("CRITEST_OUT"), "folder for what is built and reported (default: in the user's cache; $CRITEST_OUT)")
-	flag.Parse()
-	if o.dhow == "" {
-		return o, errors.New("--dhow is missing: the path of the binary (make build makes bin/dhow)")
+// prepare builds the suite and the programs in the images, about two minutes the first time, and gets Debian's.
+func prepare(ctx context.Context, dir string) error {
+	if err := debian(dir).Download(ctx, "busybox"); err != nil {
+		return err
 	}
-	var err error
-	if o.dhow, err = filepath.Abs(o.dhow); err != nil {
-		return o, err
-	}
-	if _, err := os.Stat(o.dhow); err != nil {
-		return o, fmt.Errorf("--dhow: %w", err)
-	}
-	if o.out == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return o, err
-		}
-		o.out = filepath.Join(cache, "dhow-critest")
-	}
-	o.out, err = filepath.Abs(o.out)
-	return o, err
+	return judge.Build(ctx, dir,
+		judge.Binary{Name: "critest", Package: "sigs.k8s.io/cri-tools/cmd/critest", Test: true},
+		judge.Binary{Name: "webserver", Package: "critest/webserver"},
+		judge.Binary{Name: "nonewprivs", Package: "critest/nonewprivs"},
+		judge.Binary{Name: "tools", Package: "critest/tools"})
 }
 
-// judge starts a dhow, has the suite run on it, and reports.
-func judge(ctx context.Context, o options) error {
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+func debian(dir string) judge.Packages { return judge.Packages{Dir: filepath.Join(dir, "debs")} }
+
+// registries sends the suite's two registries to ours.
+const registries = `mirrors:
+  gcr.io:
+    endpoint: ["http://%[1]s"]
+  registry.k8s.io:
+    endpoint: ["http://%[1]s"]
+`
+
+// run starts a dhow, has the suite run on it, and reports.
+func run(ctx context.Context, o options) error {
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	if err := makeLinks(ctx); err != nil {
+	if err := judge.MakeLinks(ctx); err != nil {
 		return err
 	}
-	registry, err := serveImages(o.out)
+	registry, err := serveImages(ctx, o.Out)
 	if err != nil {
 		return err
 	}
 	defer registry.close()
-	d, err := startDhow(ctx, o, registry.address)
+	d, err := judge.Start(ctx, judge.Config{Program: o.Dhow, Results: o.Out, Registries: fmt.Sprintf(registries, registry.address)})
 	if err != nil {
 		return err
 	}
-	defer d.stop()
-	path := filepath.Join(o.out, "report.json")
-	if err := runSuite(ctx, o, d.socket(), path); err != nil {
+	defer d.Stop()
+	report := filepath.Join(o.Out, "report.json")
+	if err := judge.RunSuite(o.suite(ctx, d.Socket(), report), report); err != nil {
 		return err
 	}
-	return report(path, os.Stdout)
+	return judge.Report(report, os.Stdout)
+}
+
+func (o options) suite(ctx context.Context, socket, report string) *exec.Cmd {
+	args := []string{
+		"-runtime-endpoint=unix://" + socket, "-image-endpoint=unix://" + socket, "-test.timeout=0",
+		"-ginkgo.no-color", "-ginkgo.json-report=" + report, "-ginkgo.timeout=" + o.Timeout.String(),
+	}
+	if o.benchmark {
+		args = append(args, "-benchmark", "-benchmarking-output-dir="+filepath.Join(o.Out, "benchmarks"))
+	}
+	if o.Focus != "" {
+		args = append(args, "-ginkgo.focus="+o.Focus)
+	}
+	if o.Skip != "" {
+		args = append(args, "-ginkgo.skip="+o.Skip)
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(o.Out, "critest"), args...)
+	cmd.Dir = o.Out
+	return cmd
 }

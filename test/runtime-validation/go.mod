@@ -26,3 +26,7 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	gopkg.in/yaml.v2 v2.4.0 // indirect
 )
+
+require judge v0.0.0
+
+replace judge => ../judge

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"judge"
 )
 
 const tools = "github.com/opencontainers/runtime-tools"
@@ -25,7 +27,7 @@ func main() {
 	verbose := flag.Bool("v", false, "print what fails in full")
 	timeout := flag.Duration("timeout", time.Minute, "time that one program has")
 	flag.Parse()
-	failed, err := judge(*runtime, *only, *verbose, *timeout)
+	failed, err := judgeRuntime(*runtime, *only, *verbose, *timeout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
@@ -35,7 +37,7 @@ func main() {
 	}
 }
 
-func judge(runtime, only string, verbose bool, timeout time.Duration) (failed int, err error) {
+func judgeRuntime(runtime, only string, verbose bool, timeout time.Duration) (failed int, err error) {
 	runtime, err = filepath.Abs(runtime)
 	if err != nil {
 		return 0, err
@@ -53,27 +55,20 @@ func judge(runtime, only string, verbose bool, timeout time.Duration) (failed in
 	if err != nil {
 		return 0, err
 	}
-	var passed, skipped int
+	var count judge.Totals
 	for _, name := range programs {
 		if !wanted.MatchString(name) {
 			continue
 		}
 		r := run(dir, name, runtime, timeout)
 		fmt.Printf("%-45s %s\n", name, r)
-		if verbose && r.verdict() == "failed" {
+		if verbose && r.verdict() == judge.Failed {
 			fmt.Print(r.output)
 		}
-		switch r.verdict() {
-		case "passed":
-			passed++
-		case "skipped":
-			skipped++
-		default:
-			failed++
-		}
+		count.Add(r.verdict())
 	}
-	fmt.Printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped)
-	return failed, nil
+	fmt.Println(count)
+	return count.Failed, nil
 }
 
 // build makes the programs, and what they find beside them: the tester that runs inside, and a root.
@@ -138,11 +133,11 @@ type result struct {
 func (r result) verdict() string {
 	switch {
 	case r.notOK > 0 || r.err != nil:
-		return "failed"
+		return judge.Failed
 	case r.ok == 0:
-		return "skipped"
+		return judge.Skipped
 	default:
-		return "passed"
+		return judge.Passed
 	}
 }
 

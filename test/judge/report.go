@@ -1,4 +1,4 @@
-package main
+package judge
 
 import (
 	"encoding/json"
@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 )
 
-// suiteReport is what ginkgo's --json-report tells of a run, as far as it is read here.
-type suiteReport struct {
+// ginkgoReport is what ginkgo's JSON report tells of a run, as far as it is read here.
+type ginkgoReport struct {
 	SuiteSucceeded             bool
 	SpecialSuiteFailureReasons []string
 	SpecReports                []spec
@@ -28,7 +28,7 @@ type spec struct {
 	Failure                    struct{ Message string }
 }
 
-const longestMessage = 300
+const longestMessage = 400
 
 func (s spec) isTest() bool { return s.LeafNodeType == "It" }
 
@@ -40,21 +40,21 @@ func (s spec) name() string {
 	return text
 }
 
-// outcome is "passed", "failed", "skipped" (by the test itself), or "" where the spec was not chosen.
+// outcome is Passed, Failed, Skipped (by the test itself), or "" for what was not chosen and for what is no test.
 func (s spec) outcome() string {
 	switch s.State {
 	case "passed":
 		if s.isTest() {
-			return "passed"
+			return Passed
 		}
 		return ""
 	case "skipped", "pending", "invalid":
 		if s.isTest() && (s.NumAttempts > 0 || s.Failure.Message != "") {
-			return "skipped"
+			return Skipped
 		}
 		return ""
 	}
-	return "failed"
+	return Failed
 }
 
 // message is why, on one line.
@@ -66,13 +66,14 @@ func (s spec) message() string {
 	return text
 }
 
-// report prints a line per failed test and then the totals; it returns an error if a test failed or none ran.
-func report(path string, out io.Writer) error {
+// Report prints a line for each test that failed or was skipped, by ginkgo's JSON report at path, and then the totals. It
+// is an error if a test failed or none ran.
+func Report(path string, out io.Writer) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	var suites []suiteReport
+	var suites []ginkgoReport
 	if err := json.Unmarshal(data, &suites); err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
@@ -82,24 +83,31 @@ func report(path string, out io.Writer) error {
 	return suites[0].print(out)
 }
 
-func (r suiteReport) print(out io.Writer) error {
-	found := map[string][]spec{}
+func (r ginkgoReport) print(out io.Writer) error {
+	var count Totals
+	var lines []string
 	for _, s := range r.SpecReports {
-		found[s.outcome()] = append(found[s.outcome()], s)
+		what := s.outcome()
+		if what == "" {
+			continue
+		}
+		count.Add(what)
+		if what != Passed {
+			lines = append(lines, fmt.Sprintf("%s %s (%s): %s", strings.ToUpper(what), s.name(), s.RunTime.Round(time.Second), s.message()))
+		}
 	}
-	failed := found["failed"]
-	sort.Slice(failed, func(i, j int) bool { return failed[i].name() < failed[j].name() })
-	for _, s := range failed {
-		fmt.Fprintf(out, "FAIL %s %s: %s\n", s.RunTime.Round(time.Second), s.name(), s.message())
-	}
+	slices.Sort(lines)
 	for _, reason := range r.SpecialSuiteFailureReasons {
-		fmt.Fprintln(out, "suite:", reason)
+		lines = append(lines, "suite: "+reason)
 	}
-	fmt.Fprintf(out, "%d passed, %d failed, %d skipped\n", len(found["passed"]), len(failed), len(found["skipped"]))
+	for _, line := range lines {
+		fmt.Fprintln(out, line)
+	}
+	fmt.Fprintln(out, count)
 	switch {
-	case len(failed) > 0 || !r.SuiteSucceeded:
+	case count.Failed > 0 || !r.SuiteSucceeded:
 		return errors.New("not all tests passed")
-	case len(found["passed"]) == 0:
+	case count.Passed == 0:
 		return errors.New("no test matches --focus and --skip")
 	}
 	return nil
