@@ -51,25 +51,14 @@ func (e *Engine) makeContainer(ctx context.Context, c *container) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
 	}
-	snapshot, err := e.snapshot(ctx, c)
-	if err != nil {
-		return err
-	}
 	asked, extra := c.config, c.Extra
+	var err error
 	if c.config, c.Extra, err = withDevices(asked, extra); err != nil {
 		c.config, c.Extra = asked, extra
 		return err
 	}
-	c.ImageID, c.Stop = snapshot.ImageID, snapshot.Config.StopSignal
-	spec, err := c.spec(snapshot)
+	spec, err := e.prepare(ctx, c)
 	if err != nil {
-		return err
-	}
-	limits, err := c.limits()
-	if err != nil {
-		return err
-	}
-	if spec.Cgroups, err = makeGroup(c.Cgroup, limits); err != nil {
 		return err
 	}
 	if err := writeJSON(filepath.Join(c.dir, specFile), spec); err != nil {
@@ -77,6 +66,31 @@ func (e *Engine) makeContainer(ctx context.Context, c *container) error {
 	}
 	c.config, c.Extra = asked, extra // the record is of what was asked for
 	return c.save()
+}
+
+// prepare makes the container's control groups and, meanwhile, its root and its spec.
+func (e *Engine) prepare(ctx context.Context, c *container) (spec *shim.Container, err error) {
+	limits, err := c.limits()
+	if err != nil {
+		return nil, err
+	}
+	var groups []string
+	made := make(chan error, 1)
+	go func() {
+		var err error
+		groups, err = makeGroup(c.Cgroup, limits)
+		made <- err
+	}()
+	snapshot, err := e.snapshot(ctx, c)
+	if err == nil {
+		c.ImageID, c.Stop = snapshot.ImageID, snapshot.Config.StopSignal
+		spec, err = c.spec(snapshot)
+	}
+	if err = errors.Join(err, <-made); err != nil {
+		return nil, err
+	}
+	spec.Cgroups = groups
+	return spec, nil
 }
 
 // snapshot is the container's root: its image's, or a directory.

@@ -234,10 +234,10 @@ func (e *Engine) unmakeContainer(c *container) error {
 	if err := killGroup(c.Cgroup, c.sandbox.ShimPID); err != nil {
 		return err
 	}
-	if err := removeGroup(c.Cgroup); err != nil {
-		return err
-	}
-	if err := e.config.Images.RemoveSnapshot(context.Background(), c.ID); err != nil {
+	removed := make(chan error, 1)
+	go func() { removed <- removeGroup(c.Cgroup) }()
+	err := e.config.Images.RemoveSnapshot(context.Background(), c.ID)
+	if err = errors.Join(err, <-removed); err != nil {
 		return err
 	}
 	if c.state() != cri.ContainerState_CONTAINER_CREATED {

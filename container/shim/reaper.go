@@ -56,7 +56,7 @@ func reapFor(tty, file string, args []string) int {
 	if err != nil {
 		var start *startError
 		errors.As(execError(args[0], err), &start)
-		data, _ := json.Marshal(start) // an int and a string
+		data, _ := json.Marshal(childReport{Problem: start}) // an int and a string
 		_, _ = report.Write(data)
 		return start.Code
 	}

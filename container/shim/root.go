@@ -198,9 +198,15 @@ func protect(root int, masked, readOnly []string) error {
 			return fmt.Errorf("make %s read-only: %w", name, err)
 		}
 	}
+	empty := -1
 	for _, name := range masked {
-		if err := maskPath(root, name); err != nil {
+		fd, err := maskPath(root, name, empty)
+		if err != nil {
 			return fmt.Errorf("mask %s: %w", name, err)
+		}
+		if empty < 0 && fd >= 0 {
+			empty = fd
+			defer unix.Close(empty)
 		}
 	}
 	return nil
@@ -225,28 +231,36 @@ func makeReadOnly(root int, name string) error {
 }
 
 // maskPath covers a directory by an empty one and a file by a null device made for this purpose, never by a path
-// that the image controls (CVE-2025-31133).
-func maskPath(root int, name string) error {
+// that the image controls (CVE-2025-31133). The empty directory is mounted where it is needed first, and returned for copies: of a
+// mount that is mounted nowhere there are none before Linux 6.15.
+func maskPath(root int, name string, empty int) (made int, err error) {
 	at, err := inRoot(root, name, unix.O_PATH)
 	if err != nil {
-		return ignoreMissing(err)
+		return -1, ignoreMissing(err)
 	}
 	defer unix.Close(at)
 	var st unix.Stat_t
 	if err := unix.Fstat(at, &st); err != nil {
-		return err
+		return -1, err
 	}
+	made = -1
 	var fd int
-	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		fd, err = fsMount("tmpfs", nothingSpecial|unix.MOUNT_ATTR_RDONLY, "size=0", "mode=555")
-	} else {
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		fd, err = hostDevice("/dev/null")
+	case empty >= 0:
+		fd, err = unix.OpenTree(empty, "", cloneTree|unix.AT_EMPTY_PATH)
+	default:
+		fd, err = fsMount("tmpfs", nothingSpecial|unix.MOUNT_ATTR_RDONLY, "size=0", "mode=555")
+		made = fd
 	}
 	if err != nil {
-		return err
+		return -1, err
 	}
-	defer unix.Close(fd)
-	return unix.MoveMount(fd, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+	if made < 0 {
+		defer unix.Close(fd)
+	}
+	return made, unix.MoveMount(fd, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
 func ignoreMissing(err error) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -51,6 +52,12 @@ func (s *server) newRun(c *container) (*run, error) {
 	return r, nil
 }
 
+// opening is what openRoot returns.
+type opening struct {
+	mounts []*os.File
+	err    error
+}
+
 func (s *server) launch(c *container, r *run) error {
 	var err error
 	if r.pts, err = newDevpts(c.spec.HostGID); err != nil {
@@ -62,21 +69,24 @@ func (s *server) launch(c *container, r *run) error {
 	}
 	defer closeAll(std)
 	s.admit(c.spec.ID, r.out, r.errs, r.tty)
-	mounts, err := s.openRoot(&c.spec)
-	if err != nil {
-		return err
-	}
-	defer closeAll(mounts)
 	spec, err := os.Open(c.path)
 	if err != nil {
 		return err
 	}
 	defer spec.Close()
-	return s.startInit(c, r, append(std, spec), append([]*os.File{r.pts}, mounts...))
+	opened := make(chan opening, 1)
+	go func() {
+		mounts, err := s.openRoot(&c.spec)
+		opened <- opening{mounts, err}
+	}()
+	root := sync.OnceValue(func() opening { return <-opened })
+	defer func() { closeAll(root().mounts) }()
+	return s.startInit(c, r, append(std, spec), root)
 }
 
-// startInit forks the init. Where there are hooks to run before the container's root is entered, init waits for them.
-func (s *server) startInit(c *container, r *run, first, last []*os.File) error {
+// startInit forks the init, whose first files are given. Where there are hooks to run before the container's root is
+// entered, init waits for them.
+func (s *server) startInit(c *container, r *run, first []*os.File, root func() opening) error {
 	problems, report, err := os.Pipe()
 	if err != nil {
 		return err
@@ -88,11 +98,14 @@ func (s *server) startInit(c *container, r *run, first, last []*os.File) error {
 		return err
 	}
 	defer goOn.Close()
-	err = s.forkInit(c, r, append(append(first, report, hold), last...))
+	err = s.forkInit(c, r, func() ([]*os.File, error) {
+		opened := root()
+		return slices.Concat(first, []*os.File{report, hold, r.pts}, opened.mounts), opened.err
+	})
 	report.Close()
 	hold.Close()
 	if err != nil {
-		return fmt.Errorf("fork: %w", err)
+		return err
 	}
 	for _, name := range []string{"prestart", "createRuntime"} {
 		if err := s.runHooks(c, r, name, "created"); err != nil {
@@ -111,12 +124,12 @@ func (s *server) startInit(c *container, r *run, first, last []*os.File) error {
 	return nil
 }
 
-func (s *server) forkInit(c *container, r *run, files []*os.File) error {
+func (s *server) forkInit(c *container, r *run, files func() ([]*os.File, error)) error {
 	flags := uint64(unix.CLONE_NEWNS) | c.spec.Own
 	if c.spec.OwnPID {
 		flags |= unix.CLONE_NEWPID
 	}
-	command := &spawn.Command{Args: []string{initPart}, Files: files, Setsid: true, Clocks: c.spec.Clocks}
+	command := &spawn.Command{Args: []string{initPart}, Setsid: true, Clocks: c.spec.Clocks}
 	if c.spec.UserNS {
 		command.Join = append(command.Join, spawn.Join{File: s.userNS, Kinds: unix.CLONE_NEWUSER})
 		command.Then, command.Root = uintptr(flags), true
@@ -137,9 +150,14 @@ func (s *server) forkInit(c *container, r *run, files []*os.File) error {
 				return fmt.Errorf("join pid namespace: %w", err)
 			}
 		}
+		if command.Files, err = files(); err != nil {
+			return err
+		}
 		command.Cgroup = group
-		r.pid, r.pidfd, err = s.spawn(command, func(status unix.WaitStatus) { r.ended <- status })
-		return err
+		if r.pid, r.pidfd, err = s.spawn(command, func(status unix.WaitStatus) { r.ended <- status }); err != nil {
+			return fmt.Errorf("fork: %w", err)
+		}
+		return nil
 	})
 }
 
