@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -188,29 +187,8 @@ func (r *buildRunner) runToEnd(ctx context.Context, id string, output *outputPip
 	if err := errors.Join(err, <-copied); err != nil {
 		return 0, err
 	}
-	return r.exitCode(ctx, id)
-}
-
-// exitWait is how long the engine may take to learn of an end that its shim has told us of.
-const exitWait = 30 * time.Second
-
-// exitCode waits until the engine knows how a container has ended: an attachment may hear of the end before it.
-func (r *buildRunner) exitCode(ctx context.Context, id string) (int, error) {
-	ctx, stop := context.WithTimeoutCause(ctx, exitWait, fmt.Errorf("container %s does not tell how it ended", id))
-	defer stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
-		status, err := r.engine.ContainerStatus(ctx, id)
-		if err != nil || status.State == cri.ContainerState_CONTAINER_EXITED {
-			return int(status.GetExitCode()), err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return 0, context.Cause(ctx)
-		}
-	}
+	status, err := r.engine.ContainerStatus(ctx, id)
+	return int(status.GetExitCode()), err
 }
 
 func buildContainer(c build.Command, name string) *cri.ContainerConfig {

@@ -35,6 +35,7 @@ func (e *Engine) StartAttached(ctx context.Context, id string, streams Streams, 
 	if ctx.Err() != nil {
 		return nil
 	}
+	e.refresh(c)
 	return err
 }
 

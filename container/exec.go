@@ -188,6 +188,7 @@ func (e *Engine) Attach(ctx context.Context, id string, streams Streams) error {
 	if ctx.Err() != nil {
 		return nil
 	}
+	e.refresh(c) // the record is there; who listens to the shim may not have read it yet
 	return err
 }
 

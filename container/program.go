@@ -54,6 +54,21 @@ func above(fd int) (*os.File, error) {
 	return os.NewFile(uintptr(high), "program"), nil
 }
 
+// startProgram starts an open program. In the child, os.StartProcess uses the numbers after that of the highest of the
+// files; the program must not be there.
+func startProgram(program *os.File, args []string, attr *os.ProcAttr) (*os.Process, error) {
+	highest := 0
+	for _, f := range attr.Files {
+		highest = max(highest, int(f.Fd()))
+	}
+	fd, err := unix.FcntlInt(program.Fd(), unix.F_DUPFD_CLOEXEC, highest+len(attr.Files)+2)
+	if err != nil {
+		return nil, fmt.Errorf("the shim's program: %w", err)
+	}
+	defer unix.Close(fd)
+	return os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", fd), args, attr)
+}
+
 var errNotBuiltIn = errors.New("no shim is built in")
 
 // sealBuiltIn puts the program that was built in into a file in memory.

@@ -52,3 +52,26 @@ func TestASealedProgramCannotBeChanged(t *testing.T) {
 		t.Errorf("writing to it: %v", err)
 	}
 }
+
+// TestAProgramBesideItsFilesIsStarted: where os.StartProcess itself would put its pipe in the child.
+func TestAProgramBesideItsFilesIsStarted(t *testing.T) {
+	at := func(path string, lowest int) *os.File {
+		f, err := os.Open(path)
+		check(t, err)
+		defer f.Close()
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, lowest)
+		check(t, err)
+		high := os.NewFile(uintptr(fd), path)
+		t.Cleanup(func() { high.Close() })
+		return high
+	}
+	file := at(os.DevNull, 300)
+	program := at("/bin/true", int(file.Fd())+1)
+	p, err := startProgram(program, []string{"true"}, &os.ProcAttr{Files: []*os.File{file, file, file}})
+	check(t, err)
+	state, err := p.Wait()
+	check(t, err)
+	if !state.Success() {
+		t.Errorf("it ended with %v", state)
+	}
+}

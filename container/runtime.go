@@ -45,7 +45,8 @@ type Runtime interface {
 	// Exec runs a command in a running container and blocks until it has ended and its output is drained.
 	// Ending ctx kills the command.
 	Exec(ctx context.Context, id string, opts ExecOptions) (exitCode int, err error)
-	// Attach connects to the container's own streams until the container ends or ctx does.
+	// Attach connects to the container's own streams until the container ends or ctx does. When it returns because of
+	// the end, ContainerStatus knows of that.
 	Attach(ctx context.Context, id string, streams Streams) error
 	// PortForward dials a port on the sandbox's loopback and copies both ways until either side ends.
 	PortForward(ctx context.Context, sandboxID string, port int32, conn io.ReadWriteCloser) error

@@ -187,7 +187,7 @@ func (s *sandbox) fork(exe, listener *os.File, setup string, flags uintptr, cgro
 		if err := h.enter(); err != nil {
 			return err
 		}
-		p, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{shim.Part, s.dir, setup}, attr)
+		p, err = startProgram(exe, []string{shim.Part, s.dir, setup}, attr)
 		return err
 	})
 	if err != nil {

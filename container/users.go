@@ -177,7 +177,7 @@ func (s *sandbox) hold(exe *os.File, flags uintptr) (_ *holder, err error) {
 		return nil, err
 	}
 	defer null.Close()
-	h.process, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{shim.Holder, s.dir}, &os.ProcAttr{
+	h.process, err = startProgram(exe, []string{shim.Holder, s.dir}, &os.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Files: []*os.File{r, null, null},
 		Sys: &syscall.SysProcAttr{
 			Setsid: true, Cloneflags: flags | unix.CLONE_NEWUSER, GidMappingsEnableSetgroups: true,

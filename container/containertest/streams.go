@@ -221,6 +221,8 @@ func attachBehaviours() map[string]func(*rig) {
 		"attach feeds the container":                    attachFeeds,
 		"attach to a terminal":                          attachTerminal,
 		"attach that is given up lets the container be": attachGivenUp,
+		"after attach the status knows of the end":      attachThenStatus,
+		"several clients are attached at once":          attachSeveral,
 	}
 }
 
@@ -276,6 +278,57 @@ func attachGivenUp(r *rig) {
 	r.check(r.Runtime.Attach(ctx, id, container.Streams{Stdout: &buffer{}}))
 	if s := r.status(id); s.State != cri.ContainerState_CONTAINER_RUNNING {
 		r.Errorf("status is %v", s)
+	}
+}
+
+func attachThenStatus(r *rig) {
+	for range 5 {
+		config := r.sh("read go; exit 5")
+		config.Stdin, config.StdinOnce = true, true
+		id := r.launch(config)
+		r.check(r.Runtime.Attach(r.ctx, id, container.Streams{Stdin: strings.NewReader("go\n"), Stdout: &buffer{}}))
+		if s := r.status(id); s.State != cri.ContainerState_CONTAINER_EXITED || s.ExitCode != 5 {
+			r.Fatalf("status is %v with %d", s.State, s.ExitCode)
+		}
+	}
+}
+
+func attachSeveral(r *rig) {
+	config := r.sh("while read line; do echo got $line; done; echo done")
+	config.Stdin, config.StdinOnce = true, true
+	id := r.launch(config)
+	input, feed := io.Pipe()
+	outputs := make([]buffer, 4)
+	ended := make(chan error, len(outputs))
+	for i := range outputs {
+		streams := container.Streams{Stdout: &outputs[i]}
+		if i == 0 {
+			streams.Stdin = input
+		}
+		go func() { ended <- r.Runtime.Attach(r.ctx, id, streams) }()
+	}
+	all := func(text string) func() bool {
+		return func() bool {
+			for i := range outputs {
+				if !strings.Contains(outputs[i].String(), text) {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	word := 0
+	r.eventually("all are attached", func() bool { // what was said before is not shown
+		word++
+		fmt.Fprintln(feed, word)
+		return all(fmt.Sprintln("got", word))()
+	})
+	feed.Close()
+	for range outputs {
+		r.check(<-ended)
+	}
+	if !all("done\n")() {
+		r.Error("the last word did not reach all")
 	}
 }
 

@@ -91,6 +91,7 @@ func (c *container) finish(exit Exit) {
 	if err := writeRecord(c.spec.Exit, exit); err != nil {
 		fmt.Fprintf(os.Stderr, "exit of %s: %v\n", c.spec.ID, err)
 	}
+	c.current().over()
 	c.release()
 	close(c.done)
 }

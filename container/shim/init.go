@@ -24,8 +24,7 @@ func become(f func(spec []byte) error) {
 	if !errors.As(err, &start) {
 		start = &startError{Code: 128, Message: err.Error()}
 	}
-	data, _ := json.Marshal(childReport{Problem: start}) // an int and a string
-	_, _ = report.Write(data)
+	start.report(report)
 	os.Exit(start.Code)
 }
 

@@ -1,7 +1,6 @@
 package shim
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"os/signal"
@@ -56,8 +55,7 @@ func reapFor(tty, file string, args []string) int {
 	if err != nil {
 		var start *startError
 		errors.As(execError(args[0], err), &start)
-		data, _ := json.Marshal(childReport{Problem: start}) // an int and a string
-		_, _ = report.Write(data)
+		start.report(report)
 		return start.Code
 	}
 	report.Close()

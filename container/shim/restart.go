@@ -36,6 +36,7 @@ func (c *container) again(exit Exit) bool {
 func (s *server) restart(c *container, last Exit, pause time.Duration) (Exit, bool) {
 	before := c.current()
 	c.record(Start{At: before.at, User: before.user, Restarts: c.restarts, Last: &last})
+	before.over()
 	s.tell(c.spec.ID)
 	select {
 	case <-time.After(pause):

@@ -33,7 +33,8 @@ type run struct {
 	kills   int            // for want of memory, in its groups before it
 	drained sync.WaitGroup // readers of its output
 	ended   chan unix.WaitStatus
-	done    chan struct{} // closed when it has ended and its output is read
+	done    chan struct{} // closed when it has ended, its output is read, and the end is on record
+	once    sync.Once
 }
 
 // newRun makes the container's root, forks its init and waits until that has become the command.
@@ -193,6 +194,12 @@ type childReport struct {
 	Problem *startError `json:"problem,omitempty"`
 }
 
+// report says why.
+func (e *startError) report(to io.Writer) {
+	data, _ := json.Marshal(childReport{Problem: e}) // an int and a string
+	_, _ = to.Write(data)                            // the shim may have gone
+}
+
 // readReport reads what a child says until it has become its command.
 func readReport(r io.Reader) (*Identity, error) {
 	data, err := io.ReadAll(r)
@@ -221,9 +228,11 @@ func (r *run) wait(c *container) Exit {
 	exit := Exit{At: time.Now().UnixNano(), OOM: memoryKills(c.spec.Cgroups) > r.kills}
 	exit.Code, exit.Signal = code(status)
 	r.drain()
-	close(r.done)
 	return exit
 }
+
+// over tells those who are attached of the end, once that is on record.
+func (r *run) over() { r.once.Do(func() { close(r.done) }) }
 
 // drain waits for the readers. Processes that the container left behind may hold its output open: two seconds
 // after the end that no longer counts.
