@@ -93,20 +93,27 @@ func run(ctx context.Context, o options) error {
 	}
 	defer d.Stop()
 	report := filepath.Join(o.Out, "report.json")
-	if err := judge.RunSuite(o.suite(ctx, d.Socket(), report), report); err != nil {
+	var more []string
+	if o.benchmark {
+		if more, err = prepareBenchmarks(o.Out); err != nil {
+			return err
+		}
+	}
+	if err := judge.RunSuite(o.suite(ctx, d.Socket(), report, more), report); err != nil {
 		return err
+	}
+	if o.benchmark {
+		if err := tellBenchmarks(benchmarkDir(o.Out), os.Stdout); err != nil {
+			return err
+		}
 	}
 	return judge.Report(report, os.Stdout)
 }
 
-func (o options) suite(ctx context.Context, socket, report string) *exec.Cmd {
-	args := []string{
-		"-runtime-endpoint=unix://" + socket, "-image-endpoint=unix://" + socket, "-test.timeout=0",
-		"-ginkgo.no-color", "-ginkgo.json-report=" + report, "-ginkgo.timeout=" + o.Timeout.String(),
-	}
-	if o.benchmark {
-		args = append(args, "-benchmark", "-benchmarking-output-dir="+filepath.Join(o.Out, "benchmarks"))
-	}
+func (o options) suite(ctx context.Context, socket, report string, more []string) *exec.Cmd {
+	args := append(more,
+		"-runtime-endpoint=unix://"+socket, "-image-endpoint=unix://"+socket, "-test.timeout=0",
+		"-ginkgo.no-color", "-ginkgo.json-report="+report, "-ginkgo.timeout="+o.Timeout.String())
 	if o.Focus != "" {
 		args = append(args, "-ginkgo.focus="+o.Focus)
 	}
