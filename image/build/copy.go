@@ -70,6 +70,7 @@ func (w *work) doCopy(ctx context.Context, s *stage, now *state, c copyStep, ste
 	}
 	pieces, err := w.pieces(ctx, c, from{tree, ignored, excluded}, options)
 	if err != nil {
+		w.Display.Step(title).End(err)
 		return err
 	}
 	defer closePieces(pieces)

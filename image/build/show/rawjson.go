@@ -51,4 +51,8 @@ func (d *Display) rawLine(s *Step, line string) {
 	d.json(status{Logs: []logLine{{Vertex: s.digest(), Stream: 1, Data: []byte(line + "\n"), Timestamp: time.Now()}}})
 }
 
-func (d *Display) json(s status) { _ = json.NewEncoder(d.out).Encode(s) } // as all other output of a display
+func (d *Display) json(s status) {
+	e := json.NewEncoder(d.out)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // as all other output of a display
+}

@@ -89,8 +89,11 @@ func (r Repository) checkOut(git func(...string) (string, error)) error {
 		if r.Ref != "" {
 			target = r.Ref
 		}
+		if _, err := git("rev-parse", "--quiet", "--verify", target+"^{commit}"); err != nil {
+			return fmt.Errorf("repository %s has no branch, tag or commit %s", r.Remote, ref)
+		}
 	}
-	_, err := git("-c", "advice.detachedHead=false", "checkout", "-q", "--detach", target)
+	_, err := git("checkout", "-q", "--detach", target)
 	return err
 }
 
