@@ -1,13 +1,16 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -62,8 +65,27 @@ func (f *ociFlags) runtime() (*oci.Runtime, error) {
 	if root == "" {
 		root = filepath.Join(f.env.runDir(), "oci")
 	}
-	return oci.New(oci.Config{Root: root, SystemdCgroup: f.systemd})
+	return oci.New(oci.Config{Root: root, SystemdCgroup: f.systemd, Log: slog.New(ociLog{f})})
 }
+
+// ociLog writes warnings to the log, and less than those where all is asked for.
+type ociLog struct{ flags *ociFlags }
+
+func (l ociLog) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn || l.flags.debug
+}
+
+func (l ociLog) Handle(_ context.Context, r slog.Record) error {
+	level := strings.ToLower(r.Level.String())
+	if r.Level == slog.LevelWarn {
+		level = "warning" // logrus' word, which others look for
+	}
+	l.flags.record(level, r.Message)
+	return nil
+}
+
+func (l ociLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l ociLog) WithGroup(string) slog.Handler      { return l }
 
 // verb makes a command of a function; what it fails with is told as callers of runc read it.
 func (f *ociFlags) verb(use, short string, args cobra.PositionalArgs, run func(r *oci.Runtime, cmd *cobra.Command, args []string) error) *cobra.Command {

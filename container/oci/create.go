@@ -16,6 +16,7 @@ import (
 
 	"dhow/container/oci/bundle"
 	"dhow/container/oci/inside"
+	"dhow/container/oci/netdevice"
 	"dhow/container/shim/spawn"
 )
 
@@ -58,6 +59,9 @@ func (r *Runtime) Create(id string, o Create) (_ *Container, err error) {
 	if err := checkTerminal(spec.Process.Terminal, &o); err != nil {
 		return nil, err
 	}
+	for _, warning := range plan.Warnings {
+		r.config.Log.Warn(warning)
+	}
 	c, err := r.claim(id, dir, spec, plan)
 	if err != nil {
 		return nil, err
@@ -93,7 +97,7 @@ func (r *Runtime) claim(id, dir string, spec *specs.Spec, plan *bundle.Plan) (*C
 	if err := os.MkdirAll(r.config.Root, 0o700); err != nil {
 		return nil, err
 	}
-	c := &Container{dir: r.dir(id), record: record{
+	c := &Container{dir: r.dir(id), log: r.config.Log, record: record{
 		Version: specs.Version, ID: id, Created: time.Now().UTC(), Bundle: dir, Rootfs: plan.Container.Rootfs, Systemd: r.config.SystemdCgroup,
 		Spec: spec, Hooks: plan.Container.Hooks,
 	}}
@@ -126,7 +130,7 @@ func (r *Runtime) make(c *Container, plan *bundle.Plan, o *Create) (err error) {
 		}
 	}()
 	if dirs == nil { // systemd makes groups for processes only
-		if err := applySystemd(m, init.pid, c.Spec.Linux.Resources); err != nil {
+		if err := c.applySystemd(m, init.pid); err != nil {
 			return err
 		}
 		c.CgroupPaths = m.GetPaths()
@@ -139,6 +143,9 @@ func (c *Container) settle(init *child) error {
 	c.record.Pid = init.pid
 	c.record.Start, _ = lifeOf(c.record.Pid)
 	if err := c.save(); err != nil {
+		return err
+	}
+	if err := netdevice.Move(c.Spec.Linux.NetDevices, c.record.Pid); err != nil {
 		return err
 	}
 	if err := init.goOn(); err != nil {
@@ -169,59 +176,6 @@ func (c *Container) settleHooks(init *child) error {
 	return nil
 }
 
-// makeGroups makes the container's groups with their limits. The directories are nil where systemd makes them later.
-func (c *Container) makeGroups() (cgroups.Manager, []string, error) {
-	limits, err := limits(c.Spec.Linux.Resources)
-	if err != nil {
-		return nil, nil, err
-	}
-	m, err := group(c.ID, c.Spec.Linux.CgroupsPath, c.Systemd, limits)
-	if err != nil {
-		return nil, nil, err
-	}
-	if m.Exists() {
-		if pids, err := m.GetAllPids(); err == nil && len(pids) > 0 {
-			return nil, nil, fmt.Errorf("container's cgroup is not empty: %d process(es) found", len(pids))
-		}
-	}
-	if c.Systemd {
-		return m, nil, nil
-	}
-	if err := m.Apply(-1); err != nil {
-		return nil, nil, fmt.Errorf("unable to apply cgroup configuration: %w", err)
-	}
-	if err := m.Set(limits); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("error setting cgroup config for procHooks process: %w", err), m.Destroy())
-	}
-	c.CgroupPaths = m.GetPaths()
-	return m, groupDirs(c.CgroupPaths), nil
-}
-
-func limits(r *specs.LinuxResources) (*cgroups.Resources, error) {
-	out, err := bundle.Resources(r)
-	if err != nil {
-		return nil, err
-	}
-	var rules []specs.LinuxDeviceCgroup
-	if r != nil {
-		rules = r.Devices
-	}
-	out.SkipDevices = false
-	out.Devices, err = bundle.DeviceRules(rules)
-	return out, err
-}
-
-func applySystemd(m cgroups.Manager, pid int, r *specs.LinuxResources) error {
-	if err := m.Apply(pid); err != nil {
-		return fmt.Errorf("unable to apply cgroup configuration: %w", err)
-	}
-	limits, err := limits(r)
-	if err != nil {
-		return err
-	}
-	return m.Set(limits)
-}
-
 // fork starts init.
 func (r *Runtime) fork(c *Container, plan *bundle.Plan, o *Create, dirs []string) (*child, error) {
 	f := newFiles(o.Std, o.Preserve)
@@ -235,6 +189,13 @@ func (r *Runtime) fork(c *Container, plan *bundle.Plan, o *Create, dirs []string
 		return nil, fmt.Errorf("open root %s: %w", spec.Rootfs, err)
 	}
 	spec.RootFD = f.add(os.NewFile(uintptr(fd), "root"))
+	if plan.MountNS != "" {
+		file, err := os.Open(plan.MountNS)
+		if err != nil {
+			return nil, fmt.Errorf("namespace: %w", err)
+		}
+		spec.MountNS = f.add(file)
+	}
 	if err := c.openFIFOs(spec, f); err != nil {
 		return nil, err
 	}
@@ -249,7 +210,7 @@ func (r *Runtime) fork(c *Container, plan *bundle.Plan, o *Create, dirs []string
 	if err := r.openBinds(plan, f, users); err != nil {
 		return nil, err
 	}
-	return r.start(inside.Init, spec, f, command, dirs, pidNS)
+	return r.start(&launch{part: inside.Init, spec: spec, files: f, command: command, groups: dirs, pidNS: pidNS})
 }
 
 // openNamespaces opens what the container enters, and says what it gets new. The user namespace comes last: until then

@@ -48,14 +48,21 @@ func (r *Runtime) Exec(c *Container, process *specs.Process, o Exec) (pid int, e
 	if err := checkTerminal(process.Terminal, &Create{ConsoleSocket: o.ConsoleSocket, Console: o.Console}); err != nil {
 		return 0, err
 	}
-	spec, err := bundle.Process(process, c.Spec.Linux)
+	spec, warnings, err := bundle.Process(process, c.Spec.Linux)
 	if err != nil {
 		return 0, err
+	}
+	for _, warning := range warnings {
+		c.log.Warn(warning)
 	}
 	if err := affinity(spec, process); err != nil {
 		return 0, err
 	}
-	started, err := r.enter(c, spec, &o)
+	cpus, err := startOn(process)
+	if err != nil {
+		return 0, err
+	}
+	started, err := r.enter(c, spec, cpus, &o)
 	if err != nil {
 		return 0, err
 	}
@@ -81,17 +88,30 @@ func affinity(spec *inside.Process, process *specs.Process) error {
 	if a == nil {
 		return nil
 	}
-	if _, err := bundle.List(a.Initial); err != nil {
-		return fmt.Errorf("execCPUAffinity.initial: %w", err)
-	}
 	var err error
 	if spec.Affinity, err = bundle.List(a.Final); err != nil {
-		return fmt.Errorf("execCPUAffinity.final: %w", err)
+		return fmt.Errorf("process.execCPUAffinity.final: %w", err)
 	}
 	return nil
 }
 
-func (r *Runtime) enter(c *Container, spec *inside.Process, o *Exec) (*child, error) {
+// startOn is the processors that the command is started on, before it is in the container's groups.
+func startOn(process *specs.Process) (*unix.CPUSet, error) {
+	if process.ExecCPUAffinity == nil || process.ExecCPUAffinity.Initial == "" {
+		return nil, nil
+	}
+	list, err := bundle.List(process.ExecCPUAffinity.Initial)
+	if err != nil {
+		return nil, fmt.Errorf("process.execCPUAffinity.initial: %w", err)
+	}
+	set := &unix.CPUSet{}
+	for _, n := range list {
+		set.Set(n)
+	}
+	return set, nil
+}
+
+func (r *Runtime) enter(c *Container, spec *inside.Process, cpus *unix.CPUSet, o *Exec) (*child, error) {
 	f := newFiles(o.Std, o.Preserve)
 	defer f.close()
 	var err error
@@ -108,6 +128,13 @@ func (r *Runtime) enter(c *Container, spec *inside.Process, o *Exec) (*child, er
 	if err != nil {
 		return nil, err
 	}
+	if !c.ownMounts() {
+		root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", c.record.Pid), unix.O_PATH|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return nil, fmt.Errorf("the container's root: %w", err)
+		}
+		spec.RootFD = f.add(root)
+	}
 	command := &spawn.Command{Root: users}
 	if others := kinds &^ unix.CLONE_NEWPID; others != 0 {
 		command.Join = []spawn.Join{{File: init, Kinds: others}}
@@ -120,7 +147,7 @@ func (r *Runtime) enter(c *Container, spec *inside.Process, o *Exec) (*child, er
 	if err != nil {
 		return nil, err
 	}
-	return r.start(inside.Join, spec, f, command, dirs, pidNS)
+	return r.start(&launch{part: inside.Join, spec: spec, files: f, command: command, groups: dirs, pidNS: pidNS, cpus: cpus})
 }
 
 // pidfd holds on to init, whose number could become another's.
@@ -136,6 +163,9 @@ func (c *Container) pidfd() (*os.File, error) {
 	}
 	return f, nil
 }
+
+// ownMounts says whether the container's mount namespace is its own, and its root that namespace's.
+func (c *Container) ownMounts() bool { return c.owns(specs.MountNamespace) }
 
 // foreign are the namespaces of the container that this process is not in, and whether the user's is one of them.
 func (c *Container) foreign() (kinds int, users bool, err error) {

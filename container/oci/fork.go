@@ -53,17 +53,29 @@ type child struct {
 	socket *os.File
 }
 
-// start starts a part in the groups of dirs, in namespaces as the command says. pidNS, if not nil, is that of the child.
-func (r *Runtime) start(part string, spec any, f *files, c *spawn.Command, dirs []string, pidNS *os.File) (*child, error) {
+// launch is how init or an entrance is started.
+type launch struct {
+	part    string // inside.Init or inside.Join
+	spec    any    // what it reads
+	files   *files
+	command *spawn.Command
+	groups  []string     // directories of the control groups that it is in from its first moment
+	pidNS   *os.File     // the process id namespace to be in; nil: this process'
+	cpus    *unix.CPUSet // the processors that it is started on, before it is in groups; nil: any
+}
+
+// start starts a part, which is then this process' child and waits for goOn.
+func (r *Runtime) start(l *launch) (*child, error) {
 	program, err := container.ShimProgram(r.config.Program)
 	if err != nil {
 		return nil, err
 	}
 	defer program.Close()
-	data, err := json.Marshal(spec)
+	data, err := json.Marshal(l.spec)
 	if err != nil {
 		return nil, err
 	}
+	f := l.files
 	if f.all[f.base], err = memoryFile(data); err != nil {
 		return nil, err
 	}
@@ -75,18 +87,12 @@ func (r *Runtime) start(part string, spec any, f *files, c *spawn.Command, dirs 
 	f.all[f.base+1] = os.NewFile(uintptr(pair[1]), "its socket")
 	defer f.all[f.base+1].Close()
 	started := &child{socket: os.NewFile(uintptr(pair[0]), "socket")}
-	c.Program, c.Args, c.Files = program, []string{part, strconv.Itoa(f.base)}, f.all
+	c := l.command
+	c.Program, c.Args, c.Files = program, []string{l.part, strconv.Itoa(f.base)}, f.all
 	c.Env, c.Setsid = []string{"GOMAXPROCS=1", "GOGC=off"}, true
 	c.NoFile = &unix.Rlimit{Cur: nofile.Original.Cur, Max: nofile.Original.Max}
-	err = shim.InGroups(dirs, func(group *os.File) error {
-		if pidNS != nil {
-			if err := unix.Setns(int(pidNS.Fd()), unix.CLONE_NEWPID); err != nil {
-				return fmt.Errorf("join pid namespace: %w", err)
-			}
-		}
-		c.Cgroup = group
-		var err error
-		started.pid, err = spawn.Start(c)
+	err = shim.OnThread(func() (err error) {
+		started.pid, err = l.fork()
 		return err
 	})
 	if err != nil {
@@ -94,6 +100,26 @@ func (r *Runtime) start(part string, spec any, f *files, c *spawn.Command, dirs 
 		return nil, err
 	}
 	return started, nil
+}
+
+// fork is called on a thread that changes on its way to what the child is to be.
+func (l *launch) fork() (pid int, err error) {
+	if l.cpus != nil {
+		if err := unix.SchedSetaffinity(0, l.cpus); err != nil {
+			return 0, fmt.Errorf("process.execCPUAffinity.initial: %w", err)
+		}
+	}
+	err = shim.JoinGroups(l.groups, func(group *os.File) (err error) {
+		if l.pidNS != nil {
+			if err := unix.Setns(int(l.pidNS.Fd()), unix.CLONE_NEWPID); err != nil {
+				return fmt.Errorf("join pid namespace: %w", err)
+			}
+		}
+		l.command.Cgroup = group
+		pid, err = spawn.Start(l.command)
+		return err
+	})
+	return pid, err
 }
 
 // goOn lets the part do its next step.

@@ -74,9 +74,12 @@ func (c *Container) Kill(sig unix.Signal, all bool) error {
 	return err
 }
 
-func (c *Container) ownPIDs() bool {
+func (c *Container) ownPIDs() bool { return c.owns(specs.PIDNamespace) }
+
+// owns says whether a namespace was made for the container.
+func (c *Container) owns(kind specs.LinuxNamespaceType) bool {
 	for _, n := range c.Spec.Linux.Namespaces {
-		if n.Type == specs.PIDNamespace {
+		if n.Type == kind {
 			return n.Path == ""
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -57,7 +58,7 @@ func newWorld(t *testing.T, change func(*specs.Spec), command ...string) *world 
 	if err := os.WriteFile(bin+"/busybox", busybox, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"sh", "sleep", "cat", "echo", "id", "true", "hostname", "grep", "readlink", "mount"} {
+	for _, name := range []string{"sh", "sleep", "cat", "echo", "id", "true", "hostname", "grep", "readlink", "mount", "uname", "ionice", "cut", "head", "ls", "stat", "tty", "stty"} {
 		if err := os.Symlink("busybox", filepath.Join(bin, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -81,21 +82,68 @@ func newWorld(t *testing.T, change func(*specs.Spec), command ...string) *world 
 // create makes a container, which is removed when the test ends.
 func (w *world) create(id string) (*oci.Container, error) {
 	w.t.Helper()
-	out, err := os.OpenFile(w.out, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	out := w.output()
+	c, err := w.Create(id, oci.Create{Bundle: w.bundle, Std: [3]*os.File{null(w.t), out, out}, PidFile: w.out + ".pid"})
+	if err == nil {
+		w.cleanUp(c)
+	}
+	return c, err
+}
+
+// cleanUp removes a container when the test ends.
+func (w *world) cleanUp(c *oci.Container) {
+	w.t.Cleanup(func() {
+		if err := w.Delete(c.ID, true); err != nil {
+			w.t.Error(err)
+		}
+		_, _ = unix.Wait4(c.Pid(), nil, unix.WNOHANG, nil)
+	})
+}
+
+// output is where the container writes to.
+func (w *world) output() *os.File {
+	w.t.Helper()
+	f, err := os.OpenFile(w.out, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer out.Close()
-	c, err := w.Create(id, oci.Create{Bundle: w.bundle, Std: [3]*os.File{null(w.t), out, out}, PidFile: w.out + ".pid"})
-	if err == nil {
-		w.t.Cleanup(func() {
-			if err := w.Delete(id, true); err != nil {
-				w.t.Error(err)
-			}
-			_, _ = unix.Wait4(c.Pid(), nil, unix.WNOHANG, nil)
-		})
+	w.t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// said is what the container has written.
+func (w *world) said() string {
+	w.t.Helper()
+	data, err := os.ReadFile(w.out)
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	return c, err
+	return strings.TrimSpace(string(data))
+}
+
+// exec runs a further command to its end, and returns what it has written.
+func (w *world) exec(c *oci.Container, p *specs.Process) (string, error) {
+	w.t.Helper()
+	r, out, err := os.Pipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer r.Close()
+	pid, err := w.Exec(c, p, oci.Exec{Std: [3]*os.File{null(w.t), out, out}})
+	out.Close()
+	if err != nil {
+		return "", err
+	}
+	said, err := io.ReadAll(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var status unix.WaitStatus
+	_, err = unix.Wait4(pid, &status, 0, nil)
+	if err == nil && status.ExitStatus() != 0 {
+		err = fmt.Errorf("exit status %d", status.ExitStatus())
+	}
+	return strings.TrimSpace(string(said)), err
 }
 
 func (w *world) mustCreate(id string) *oci.Container {
@@ -115,11 +163,7 @@ func (w *world) run() string {
 		w.t.Fatal(err)
 	}
 	w.await(c, specs.StateStopped)
-	data, err := os.ReadFile(w.out)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return strings.TrimSpace(string(data))
+	return w.said()
 }
 
 func (w *world) await(c *oci.Container, want specs.ContainerState) {
@@ -190,13 +234,12 @@ func TestCreateSaysWhatIsWrong(t *testing.T) {
 		change func(*specs.Spec)
 		want   string
 	}{
-		"missing command":    {func(s *specs.Spec) { s.Process.Args = []string{"nosuch"} }, `exec: "nosuch": executable file not found in $PATH`},
-		"no version":         {func(s *specs.Spec) { s.Version = "" }, "ociVersion is missing"},
-		"relative cwd":       {func(s *specs.Spec) { s.Process.Cwd = "here" }, "cwd must be an absolute path"},
-		"unknown capability": {func(s *specs.Spec) { s.Process.Capabilities.Bounding = []string{"CAP_FLY"} }, `unknown capability "CAP_FLY"`},
-		"unknown rlimit":     {func(s *specs.Spec) { s.Process.Rlimits[0].Type = "RLIMIT_FUN" }, `invalid rlimit type "RLIMIT_FUN"`},
-		"machine's sysctl":   {func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"vm.swappiness": "1"} }, "not in a separate kernel namespace"},
-		"over /proc":         {func(s *specs.Spec) { s.Mounts = append(s.Mounts, specs.Mount{Destination: "/proc/sys", Type: "tmpfs"}) }, "inside /proc"},
+		"missing command":  {func(s *specs.Spec) { s.Process.Args = []string{"nosuch"} }, `exec: "nosuch": executable file not found in $PATH`},
+		"no version":       {func(s *specs.Spec) { s.Version = "" }, "ociVersion is missing"},
+		"relative cwd":     {func(s *specs.Spec) { s.Process.Cwd = "here" }, "cwd must be an absolute path"},
+		"unknown rlimit":   {func(s *specs.Spec) { s.Process.Rlimits[0].Type = "RLIMIT_FUN" }, `invalid rlimit type "RLIMIT_FUN"`},
+		"machine's sysctl": {func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"vm.swappiness": "1"} }, "not in a separate kernel namespace"},
+		"over /proc":       {func(s *specs.Spec) { s.Mounts = append(s.Mounts, specs.Mount{Destination: "/proc/sys", Type: "tmpfs"}) }, "inside /proc"},
 		"seccomp listener": {func(s *specs.Spec) {
 			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ALLOW", ListenerPath: "/s"}
 		}, "listenerPath is not supported"},
@@ -217,7 +260,6 @@ func TestCreateSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestTheContainerIsAsTheBundleSays(t *testing.T) {
-	sh := func(text string) []string { return []string{"sh", "-c", text} }
 	umask := uint32(0o077)
 	for name, c := range map[string]struct {
 		command []string
@@ -257,58 +299,16 @@ func TestTheContainerIsAsTheBundleSays(t *testing.T) {
 	}
 }
 
-func TestHooksAreToldTheState(t *testing.T) {
-	dir := t.TempDir()
-	hook := func(name string) []specs.Hook {
-		return []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "cat > " + dir + "/" + name}}}
-	}
-	w := newWorld(t, func(s *specs.Spec) {
-		s.Hooks = &specs.Hooks{CreateRuntime: hook("creating"), CreateContainer: hook("creating-inside"), Poststart: hook("running"), Poststop: hook("stopped")}
-	}, "true")
-	w.run()
-	if err := w.Delete("c", false); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]specs.ContainerState{
-		"creating": specs.StateCreating, "creating-inside": specs.StateCreating, "running": specs.StateRunning, "stopped": specs.StateStopped,
-	} {
-		var s specs.State
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err == nil {
-			err = json.Unmarshal(data, &s)
-		}
-		if err != nil || s.Status != want || s.ID != "c" || s.Bundle != w.bundle {
-			t.Errorf("%s: %+v, %v", name, s, err)
-		}
-	}
-}
-
 func TestExecRunsACommandInTheContainer(t *testing.T) {
 	w := newWorld(t, nil, "sleep", "100")
 	c := w.mustCreate("c")
 	if err := c.Run(); err != nil {
 		t.Fatal(err)
 	}
-	r, out, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
 	p := c.Process()
-	p.Args = []string{"sh", "-c", "hostname; echo $$ > /dev/null; exit 3"}
-	pid, err := w.Exec(c, &p, oci.Exec{Std: [3]*os.File{null(t), out, out}})
-	out.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var status unix.WaitStatus
-	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil || status.ExitStatus() != 3 {
-		t.Errorf("exit status %d, %v", status.ExitStatus(), err)
-	}
-	said := make([]byte, 100)
-	n, _ := r.Read(said)
-	if got := strings.TrimSpace(string(said[:n])); got != "dhow" {
-		t.Errorf("got %q", got)
+	p.Args = sh("hostname; exit 3")
+	if said, err := w.exec(c, &p); said != "dhow" || err == nil || err.Error() != "exit status 3" {
+		t.Errorf("got %q, %v", said, err)
 	}
 }
 

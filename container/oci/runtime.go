@@ -7,13 +7,11 @@ package oci
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
 
-	"github.com/opencontainers/cgroups"
-	_ "github.com/opencontainers/cgroups/devices" // lets managers set device rules
-	"github.com/opencontainers/cgroups/manager"
 	"github.com/opencontainers/cgroups/systemd"
 )
 
@@ -35,6 +33,8 @@ type Config struct {
 	SystemdCgroup bool
 	// Program is the file to execute as init; empty: the one that is built in, or this one.
 	Program string
+	// Log is told what is left out and what fails without consequence; nil: nobody is.
+	Log *slog.Logger
 }
 
 // Runtime runs containers.
@@ -50,6 +50,9 @@ func New(c Config) (*Runtime, error) {
 		return nil, err
 	}
 	c.Root = root
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	if c.SystemdCgroup && !systemd.IsRunningSystemd() {
 		return nil, errors.New("systemd cgroup flag passed, but systemd support for managing cgroups is not available: systemd does not run on this machine; leave --systemd-cgroup out")
 	}
@@ -91,23 +94,4 @@ func (r *Runtime) List() ([]*Container, error) {
 		all = append(all, c)
 	}
 	return all, nil
-}
-
-// group is the control groups of a container: their path is cgroupsPath, or the container's name below this
-// process' own groups.
-func group(id, path string, useSystemd bool, r *cgroups.Resources) (cgroups.Manager, error) {
-	config := &cgroups.Cgroup{Path: path, Systemd: useSystemd, Resources: r}
-	if useSystemd {
-		config.Path = ""
-		if err := systemdName(config, id, path); err != nil {
-			return nil, err
-		}
-	} else if path == "" {
-		config.Path = id
-	}
-	m, err := manager.New(config)
-	if err != nil {
-		return nil, fmt.Errorf("cgroup: %w", err)
-	}
-	return m, nil
 }

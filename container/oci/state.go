@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -47,6 +48,7 @@ type record struct {
 type Container struct {
 	record
 	dir string
+	log *slog.Logger
 }
 
 // Container finds one by its name.
@@ -54,7 +56,7 @@ func (r *Runtime) Container(id string) (*Container, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
-	c := &Container{dir: r.dir(id)}
+	c := &Container{dir: r.dir(id), log: r.config.Log}
 	data, err := os.ReadFile(filepath.Join(c.dir, stateFile))
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrInvalid) {
 		return nil, ErrNotExist
@@ -144,7 +146,7 @@ func (c *Container) group() (cgroups.Manager, error) {
 	return group(c.ID, c.Spec.Linux.CgroupsPath, c.Systemd, &cgroups.Resources{SkipDevices: true})
 }
 
-// hooks runs those of one name beside the container.
+// hooks runs those of one name beside the container. Those after its end cannot fail: that is a warning.
 func (c *Container) hooks(name string, status specs.ContainerState) error {
 	state := inside.State{
 		Version: specs.Version, ID: c.ID, Status: string(status), Bundle: c.Bundle, Annotations: c.Spec.Annotations,
@@ -152,7 +154,13 @@ func (c *Container) hooks(name string, status specs.ContainerState) error {
 	if status != specs.StateStopped {
 		state.Pid = c.record.Pid
 	}
-	return inside.RunHooks(name, c.Hooks[name], state)
+	last := name == "poststop"
+	err := inside.RunHooks(name, c.Hooks[name], state, last)
+	if err != nil && last {
+		c.log.Warn(err.Error())
+		return nil
+	}
+	return err
 }
 
 // Pid is the first process' number on this machine; another's, perhaps, once that has ended.

@@ -15,21 +15,27 @@ import (
 // clone3(CLONE_INTO_CGROUP) in version 2. So a thread moves, forks, and ends; it may change its namespaces, too. The
 // group that fork is given is that of version 2, to be passed to clone3; nil if there is none.
 func InGroups(dirs []string, fork func(group *os.File) error) error {
+	return OnThread(func() error { return JoinGroups(dirs, fork) })
+}
+
+// OnThread calls a function on a thread that ends with it, so that it may change what threads have each of their own.
+func OnThread(do func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		if unix.Gettid() != unix.Getpid() {
-			done <- inGroups(dirs, fork)
+			done <- do()
 			return
 		}
 		// The first thread never ends. While it is held here, another takes the work.
-		done <- InGroups(dirs, fork)
+		done <- OnThread(do)
 		runtime.UnlockOSThread()
 	}()
 	return <-done
 }
 
-func inGroups(dirs []string, fork func(*os.File) error) error {
+// JoinGroups is InGroups on the calling thread.
+func JoinGroups(dirs []string, fork func(group *os.File) error) error {
 	var group *os.File
 	for _, dir := range dirs {
 		err := moveThread(dir)

@@ -3,8 +3,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -23,11 +21,16 @@ const tools = "github.com/opencontainers/runtime-tools"
 
 func main() {
 	runtime := flag.String("runtime", "../../bin/dhow-oci", "the runtime to judge")
+	beside := flag.String("beside", "", "other runtimes, by commas, that the programs that do not pass are run with as well")
 	only := flag.String("run", "", "only programs whose name matches")
-	verbose := flag.Bool("v", false, "print what fails in full")
+	verbose := flag.Bool("v", false, "print what fails and why")
 	timeout := flag.Duration("timeout", time.Minute, "time that one program has")
 	flag.Parse()
-	failed, err := judgeRuntime(*runtime, *only, *verbose, *timeout)
+	v := &validation{runtimes: []string{*runtime}, verbose: *verbose, timeout: *timeout}
+	if *beside != "" {
+		v.runtimes = append(v.runtimes, strings.Split(*beside, ",")...)
+	}
+	failed, err := v.all(*only)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
@@ -37,38 +40,70 @@ func main() {
 	}
 }
 
-func judgeRuntime(runtime, only string, verbose bool, timeout time.Duration) (failed int, err error) {
-	runtime, err = filepath.Abs(runtime)
-	if err != nil {
-		return 0, err
+// validation runs the programs with one runtime, and those that do not pass with the others beside it.
+type validation struct {
+	dir      string // of what is built
+	runtimes []string
+	verbose  bool
+	timeout  time.Duration
+}
+
+func (v *validation) all(only string) (failed int, err error) {
+	for i, name := range v.runtimes {
+		if !strings.Contains(name, "/") {
+			name, err = exec.LookPath(name)
+		}
+		if err == nil {
+			v.runtimes[i], err = filepath.Abs(name)
+		}
+		if err != nil {
+			return 0, err
+		}
 	}
 	wanted, err := regexp.Compile(only)
 	if err != nil {
 		return 0, fmt.Errorf("-run: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "runtime-validation-")
-	if err != nil {
+	if v.dir, err = os.MkdirTemp("", "runtime-validation-"); err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
-	programs, err := build(dir)
+	defer os.RemoveAll(v.dir)
+	programs, err := build(v.dir)
 	if err != nil {
 		return 0, err
 	}
 	var count judge.Totals
 	for _, name := range programs {
-		if !wanted.MatchString(name) {
-			continue
+		if wanted.MatchString(name) {
+			count.Add(v.one(name))
 		}
-		r := run(dir, name, runtime, timeout)
-		fmt.Printf("%-45s %s\n", name, r)
-		if verbose && r.verdict() == judge.Failed {
-			fmt.Print(r.output)
-		}
-		count.Add(r.verdict())
 	}
 	fmt.Println(count)
 	return count.Failed, nil
+}
+
+// one judges by one program and prints what it says.
+func (v *validation) one(name string) string {
+	if why := cannot(name); why != "" {
+		fmt.Printf("%-32s %s: %s\n", name, judge.Skipped, why)
+		return judge.Skipped
+	}
+	r := run(v.dir, name, v.runtimes[0], v.timeout)
+	fmt.Printf("%-32s %s\n", name, r)
+	if r.verdict() == judge.Passed {
+		return judge.Passed
+	}
+	if v.verbose {
+		fmt.Print(r.faults())
+	}
+	for _, other := range v.runtimes[1:] {
+		o := run(v.dir, name, other, v.timeout)
+		fmt.Printf("  %-30s %s\n", filepath.Base(other), o)
+		if v.verbose {
+			fmt.Print(o.faults())
+		}
+	}
+	return judge.Failed
 }
 
 // build makes the programs, and what they find beside them: the tester that runs inside, and a root.
@@ -121,53 +156,4 @@ func copyFile(from, to string) error {
 	defer out.Close()
 	_, err = io.Copy(out, in)
 	return err
-}
-
-// result is what a program has printed.
-type result struct {
-	output            string
-	ok, notOK, passed int // passed over: "ok … # SKIP"
-	err               error
-}
-
-func (r result) verdict() string {
-	switch {
-	case r.notOK > 0 || r.err != nil:
-		return judge.Failed
-	case r.ok == 0:
-		return judge.Skipped
-	default:
-		return judge.Passed
-	}
-}
-
-func (r result) String() string {
-	text := fmt.Sprintf("%-8s %d ok, %d not ok, %d skipped", r.verdict(), r.ok, r.notOK, r.passed)
-	if r.err != nil {
-		text += fmt.Sprintf(" (%v)", r.err)
-	}
-	return text
-}
-
-func run(dir, name, runtime string, timeout time.Duration) result {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, "validation", name))
-	var out bytes.Buffer
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, append(os.Environ(), "RUNTIME="+runtime), &out, &out
-	cmd.WaitDelay = 5 * time.Second
-	r := result{err: cmd.Run()}
-	r.output = out.String()
-	for line := range strings.Lines(r.output) {
-		line = strings.TrimSpace(line)
-		switch {
-		case strings.HasPrefix(line, "not ok") && !strings.Contains(line, "# TODO"):
-			r.notOK++
-		case strings.HasPrefix(line, "ok") && strings.Contains(strings.ToUpper(line), "# SKIP"):
-			r.passed++
-		case strings.HasPrefix(line, "ok"):
-			r.ok++
-		}
-	}
-	return r
 }

@@ -27,6 +27,10 @@ type Plan struct {
 	// New are the namespaces to make (CLONE_NEW…), User among them; Join those to enter.
 	New  uintptr
 	Join []Namespace
+	// MountNS is the file of the mount namespace to be in; empty: a new one.
+	MountNS string
+	// Warnings are what is left out, and why.
+	Warnings []string
 	// UIDs and GIDs are the mappings of a new user namespace.
 	UIDs, GIDs []syscall.SysProcIDMap
 	// Clocks is the text for /proc/self/timens_offsets of a new time namespace; empty: none.
@@ -85,11 +89,11 @@ func Translate(id, dir string, spec *specs.Spec) (*Plan, error) {
 	if err := p.sysctls(spec); err != nil {
 		return nil, err
 	}
-	process, err := Process(spec.Process, spec.Linux)
+	process, warnings, err := Process(spec.Process, spec.Linux)
 	if err != nil {
 		return nil, err
 	}
-	p.Container.Process = *process
+	p.Container.Process, p.Warnings = *process, warnings
 	return p, nil
 }
 
@@ -111,8 +115,8 @@ func check(spec *specs.Spec) error {
 		return errors.New("the configuration is for another platform: of windows, solaris, vm, zos and freebsd nothing can be set on Linux")
 	case spec.Linux.IntelRdt != nil:
 		return errors.New("linux.intelRdt is not supported: use a runtime that manages /sys/fs/resctrl")
-	case len(spec.Linux.NetDevices) > 0:
-		return errors.New("linux.netDevices is not supported: move the devices by a createRuntime hook or a CNI plugin")
+	case spec.Linux.MountLabel != "" && !hasSELinux():
+		return errors.New("linux.mountLabel is specified in config, but selinux is disabled or not supported")
 	default:
 		return nil
 	}

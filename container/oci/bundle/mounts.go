@@ -177,8 +177,8 @@ func (p *Plan) checkMount(m *specs.Mount, out *inside.Mount, bind bool, data []s
 		return errors.New("source of the bind mount is missing")
 	case !bind && m.Type == "":
 		return errors.New("type is missing, and there is no bind or rbind among the options")
-	case bind && len(data) > 0:
-		return fmt.Errorf("unknown option %q for a bind mount", data[0])
+	case bind && firstWord(data) != "":
+		return fmt.Errorf("unknown option %q for a bind mount", firstWord(data))
 	case out.CopyUp && (bind || m.Type != "tmpfs"):
 		return errors.New("tmpcopyup is for tmpfs only")
 	case len(m.UIDMappings) != len(m.GIDMappings) && (len(m.UIDMappings) == 0 || len(m.GIDMappings) == 0):
@@ -199,6 +199,17 @@ func (p *Plan) checkMount(m *specs.Mount, out *inside.Mount, bind bool, data []s
 		return errors.New(`"/proc" cannot be mounted because it is not of type proc`)
 	}
 	return nil
+}
+
+// firstWord is the first that is not NAME=VALUE. Values such as mode=755 are for file systems; a bind mount's is mounted
+// already, and has no use for them, as mount(8) says.
+func firstWord(data []string) string {
+	for _, word := range data {
+		if !strings.Contains(word, "=") {
+			return word
+		}
+	}
+	return ""
 }
 
 // withLabel adds an SELinux context, which the small file systems of the kernel's own do not take.

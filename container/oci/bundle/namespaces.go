@@ -33,6 +33,10 @@ func (p *Plan) namespaces(spec *specs.Spec) error {
 			if _, err := os.Stat(n.Path); err != nil {
 				return fmt.Errorf("linux.namespaces[%d].path: %w", i, err)
 			}
+			if kind == unix.CLONE_NEWNS {
+				p.MountNS = n.Path
+				break
+			}
 			p.Join = append(p.Join, Namespace{kind, n.Path})
 		default:
 			p.New |= uintptr(kind)
@@ -44,16 +48,19 @@ func (p *Plan) namespaces(spec *specs.Spec) error {
 
 func (p *Plan) checkNamespaces(spec *specs.Spec) error {
 	l := spec.Linux
-	p.Container.NewMount = p.New&unix.CLONE_NEWNS != 0
+	if p.New&unix.CLONE_NEWNS == 0 && p.MountNS == "" {
+		p.MountNS = "/proc/self/ns/mnt"
+	}
+	p.New |= unix.CLONE_NEWNS // the root is built in one, in any case
 	p.Container.NewNetwork = p.New&unix.CLONE_NEWNET != 0
 	p.Container.NewCgroup = p.New&unix.CLONE_NEWCGROUP != 0
 	switch {
-	case !p.Container.NewMount:
-		return errors.New("linux.namespaces: a new mount namespace is needed; a container's mounts cannot be made in one that others use")
 	case spec.Hostname != "" && !p.has(unix.CLONE_NEWUTS):
 		return errors.New("unable to set hostname without a private UTS namespace")
 	case spec.Domainname != "" && !p.has(unix.CLONE_NEWUTS):
 		return errors.New("unable to set domainname without a private UTS namespace")
+	case len(l.NetDevices) > 0 && !p.has(unix.CLONE_NEWNET):
+		return errors.New("linux.netDevices needs a network namespace of the container's own, or the path of one")
 	case len(l.TimeOffsets) > 0 && p.New&unix.CLONE_NEWTIME == 0:
 		return errors.New("linux.timeOffsets needs a new time namespace")
 	case p.New&unix.CLONE_NEWUSER != 0 && (len(l.UIDMappings) == 0 || len(l.GIDMappings) == 0):

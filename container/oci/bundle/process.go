@@ -3,6 +3,7 @@ package bundle
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -16,15 +17,15 @@ import (
 	"dhow/internal/seccomp"
 )
 
-// Process translates a command; linux has what all commands of a container share.
-func Process(p *specs.Process, linux *specs.Linux) (*inside.Process, error) {
+// Process translates a command; linux has what all commands of a container share. The warnings are what cannot be given.
+func Process(p *specs.Process, linux *specs.Linux) (_ *inside.Process, warnings []string, _ error) {
 	switch {
 	case len(p.Args) == 0:
-		return nil, errors.New("args must not be empty")
+		return nil, nil, errors.New("args must not be empty")
 	case p.Cwd == "":
-		return nil, errors.New("cwd property must not be empty")
+		return nil, nil, errors.New("cwd property must not be empty")
 	case !path.IsAbs(p.Cwd):
-		return nil, errors.New("cwd must be an absolute path")
+		return nil, nil, errors.New("cwd must be an absolute path")
 	}
 	out := &inside.Process{
 		Args: p.Args, Env: p.Env, Cwd: p.Cwd, UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids, Umask: 0o022,
@@ -38,25 +39,25 @@ func Process(p *specs.Process, linux *specs.Linux) (*inside.Process, error) {
 	}
 	for _, entry := range p.Env {
 		if key, _, ok := strings.Cut(entry, "="); !ok || key == "" || strings.Contains(entry, "\x00") {
-			return nil, fmt.Errorf("process.env: %q is not NAME=VALUE", entry)
+			return nil, nil, fmt.Errorf("process.env: %q is not NAME=VALUE", entry)
 		}
 	}
 	if err := checkLabels(p); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var err error
-	if out.Capabilities, err = capabilities(p.Capabilities); err != nil {
-		return nil, err
+	if out.Capabilities, warnings, err = capabilities(p.Capabilities); err != nil {
+		return nil, nil, err
 	}
 	if out.Rlimits, err = rlimits(p.Rlimits); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if linux != nil && linux.Seccomp != nil {
 		if err := filter(out, linux.Seccomp); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return out, extras(out, p, linux)
+	return out, warnings, extras(out, p, linux)
 }
 
 func checkLabels(p *specs.Process) error {
@@ -66,11 +67,16 @@ func checkLabels(p *specs.Process) error {
 		}
 	}
 	if p.SelinuxLabel != "" {
-		if _, err := os.Stat("/sys/fs/selinux/enforce"); err != nil {
+		if !hasSELinux() {
 			return errors.New("selinux label is specified in config, but selinux is disabled or not supported")
 		}
 	}
 	return nil
+}
+
+func hasSELinux() bool {
+	_, err := os.Stat("/sys/fs/selinux/enforce")
+	return err == nil
 }
 
 func filter(out *inside.Process, s *specs.LinuxSeccomp) error {
@@ -115,32 +121,43 @@ var capabilityNames = []string{
 // Capabilities are the names of all that are known.
 func Capabilities() []string { return slices.Clone(capabilityNames) }
 
-// capabilities leaves out those that this program itself does not have: they could not be given to anybody.
-func capabilities(c *specs.LinuxCapabilities) (out inside.Capabilities, err error) {
+// capabilities leaves out those that nobody knows and those that this program itself does not have, which it could not
+// give to anybody; both with a warning (runtime-spec, config.md, "Linux Process").
+func capabilities(c *specs.LinuxCapabilities) (out inside.Capabilities, warnings []string, err error) {
 	if c == nil {
-		return out, nil
+		return out, nil, nil
 	}
 	held, err := bounding()
 	if err != nil {
-		return out, err
+		return out, nil, err
 	}
+	missing := map[string]bool{}
 	for _, set := range []struct {
-		name  string
 		names []string
 		to    *uint64
 	}{
-		{"bounding", c.Bounding, &out.Bounding}, {"effective", c.Effective, &out.Effective}, {"permitted", c.Permitted, &out.Permitted},
-		{"inheritable", c.Inheritable, &out.Inheritable}, {"ambient", c.Ambient, &out.Ambient},
+		{c.Bounding, &out.Bounding}, {c.Effective, &out.Effective}, {c.Permitted, &out.Permitted}, {c.Inheritable, &out.Inheritable}, {c.Ambient, &out.Ambient},
 	} {
 		for _, name := range set.names {
 			n := slices.Index(capabilityNames, name)
-			if n < 0 {
-				return out, fmt.Errorf("process.capabilities.%s: unknown capability %q", set.name, name)
+			if n < 0 || held>>n&1 == 0 {
+				missing[name] = true
+				continue
 			}
-			*set.to |= 1 << n & held
+			*set.to |= 1 << n
 		}
 	}
-	return out, nil
+	for _, name := range slices.Sorted(maps.Keys(missing)) {
+		warnings = append(warnings, fmt.Sprintf("process.capabilities: %q cannot be granted: %s", name, whyNot(name)))
+	}
+	return out, warnings, nil
+}
+
+func whyNot(capability string) string {
+	if slices.Contains(capabilityNames, capability) {
+		return "the runtime does not have it itself"
+	}
+	return "Linux has none of that name"
 }
 
 func bounding() (uint64, error) {

@@ -68,6 +68,9 @@ func memory(out *cgroups.Resources, m *specs.LinuxMemory) error {
 	if v2 && m.Swappiness != nil {
 		return errors.New("linux.resources.memory.swappiness: cgroup v2 has none")
 	}
+	if v2 && m.KernelTCP != nil {
+		return errors.New("linux.resources.memory.kernelTCP: cgroup v2 has none")
+	}
 	out.MemorySwappiness = m.Swappiness
 	if m.DisableOOMKiller != nil {
 		if v2 && *m.DisableOOMKiller {

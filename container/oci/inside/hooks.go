@@ -25,11 +25,12 @@ type State struct {
 // hooks runs those of one name in the container.
 func (c *Container) hooks(name, status string) error {
 	state := State{Version: c.Version, ID: c.ID, Status: status, Pid: os.Getpid(), Bundle: c.Bundle, Annotations: c.Annotations}
-	return RunHooks(name, c.Hooks[name], state)
+	return RunHooks(name, c.Hooks[name], state, false)
 }
 
-// RunHooks runs programs one after the other until one fails.
-func RunHooks(name string, hooks []Hook, state State) error {
+// RunHooks runs programs one after the other until one fails, or all of them where last is set: what is at its end cannot
+// be stopped by a hook.
+func RunHooks(name string, hooks []Hook, state State, last bool) error {
 	if len(hooks) == 0 {
 		return nil
 	}
@@ -37,12 +38,16 @@ func RunHooks(name string, hooks []Hook, state State) error {
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for i, h := range hooks {
 		if err := h.run(data); err != nil {
-			return fmt.Errorf("error running %s hook #%d: %s: %w", name, i, h.Path, err)
+			failed = append(failed, fmt.Errorf("error running %s hook #%d: %s: %w", name, i, h.Path, err))
+			if !last {
+				break
+			}
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // run gives the hook the state and waits for it.

@@ -168,6 +168,11 @@ func (p *part) join(data []byte) error {
 	if err := setOOMScore(process.OOMScoreAdj); err != nil {
 		return err
 	}
+	if process.RootFD != 0 {
+		if err := changeRoot(process.RootFD); err != nil {
+			return err
+		}
+	}
 	if err := unix.Chdir("/"); err != nil {
 		return err
 	}

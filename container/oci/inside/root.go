@@ -128,11 +128,41 @@ func enter(c *Container) error {
 			return fmt.Errorf("make root read-only: %w", err)
 		}
 	}
-	if c.Propagation == 0 {
-		return nil
+	if c.Propagation != 0 {
+		if err := unix.Mount("", "/", "", uintptr(c.Propagation), ""); err != nil {
+			return fmt.Errorf("rootfsPropagation: %w", err)
+		}
 	}
-	if err := unix.Mount("", "/", "", uintptr(c.Propagation), ""); err != nil {
-		return fmt.Errorf("rootfsPropagation: %w", err)
+	if c.MountNS != 0 {
+		return changeNamespace(c.MountNS)
+	}
+	return nil
+}
+
+// changeNamespace is for a container that is to be in the mount namespace of others: it takes a copy of the finished root
+// there that nobody else sees and that goes when the container does, and leaves the namespace the root was built in, which
+// so ends.
+func changeNamespace(other int) error {
+	root, err := unix.OpenTree(unix.AT_FDCWD, "/", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return fmt.Errorf("copy root: %w", err)
+	}
+	if err := unix.Unshare(unix.CLONE_FS); err != nil { // this program's threads have one root, and would keep it
+		return fmt.Errorf("have a root of its own: %w", err)
+	}
+	if err := unix.Setns(other, unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("join mount namespace: %w", err)
+	}
+	return changeRoot(root)
+}
+
+// changeRoot has a directory as root that no mount namespace has.
+func changeRoot(dir int) error {
+	if err := unix.Fchdir(dir); err != nil {
+		return fmt.Errorf("enter root: %w", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return fmt.Errorf("chroot: %w", err)
 	}
 	return nil
 }

@@ -48,8 +48,9 @@ type Container struct {
 	NoPivot     bool   `json:"noPivot,omitempty"`
 	ReadOnly    bool   `json:"readOnly,omitempty"`
 	Propagation uint64 `json:"propagation,omitempty"` // MS_…, 0: as the machine's, one way
-	// NewMount, NewNetwork and NewCgroup: the namespace is the container's own.
-	NewMount   bool `json:"newMount"`
+	// MountNS is the mount namespace to be in, where that is not the container's own (0: it is).
+	MountNS int `json:"mountNS,omitempty"`
+	// NewNetwork and NewCgroup: the namespace is the container's own.
 	NewNetwork bool `json:"newNetwork,omitempty"`
 	NewCgroup  bool `json:"newCgroup,omitempty"`
 	// Cgroup2 says which version the machine has.
@@ -158,6 +159,9 @@ type Process struct {
 	Affinity []int `json:"affinity,omitempty"`
 	// Keep is how many descriptors from 3 on the command gets.
 	Keep int `json:"keep,omitempty"`
+	// RootFD is the directory that a further command has as its root, where the mount namespace's is not the container's (0:
+	// it is).
+	RootFD int `json:"rootFD,omitempty"`
 	// ConsoleFD is the socket that the entrance sends its terminal to (0: none).
 	ConsoleFD int `json:"consoleFD,omitempty"`
 }

@@ -4,6 +4,7 @@ package spawn
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -93,6 +94,7 @@ func listen(r io.Reader, pid int) (int, error) {
 	}
 	for ; len(said) >= 8; said = said[8:] {
 		step, value := binary.NativeEndian.Uint32(said), binary.NativeEndian.Uint32(said[4:])
+		reap(pid) // a first one that has made the second, or one that has failed: both have said their last
 		if step == stepPid {
 			pid = int(value)
 			continue
@@ -100,6 +102,15 @@ func listen(r io.Reader, pid int) (int, error) {
 		return 0, fmt.Errorf("%s: %w", stepNames[step], syscall.Errno(value))
 	}
 	return pid, nil
+}
+
+// reap waits for a child's end; somebody who waits for all children may have been quicker.
+func reap(pid int) {
+	for {
+		if _, err := unix.Wait4(pid, nil, 0, nil); !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
 }
 
 // prepared is a command in the form that the child needs, which can allocate nothing.

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"judge"
+)
+
+// result is what a program has printed.
+type result struct {
+	output            string
+	ok, notOK, passed int // passed over: "ok … # SKIP"
+	told              int // errors in diagnostics that belong to no point: some programs print nothing else
+	err               error
+}
+
+// verdict is passed where nothing was found wrong. The programs for hooks and for wrong values print no points at all when
+// they are content, and an error when they are not.
+func (r result) verdict() string {
+	if r.notOK > 0 || r.err != nil || r.told > 0 && r.ok == 0 {
+		return judge.Failed
+	}
+	return judge.Passed
+}
+
+func (r result) String() string {
+	text := fmt.Sprintf("%-8s %d ok, %d not ok, %d without a question", r.verdict(), r.ok, r.notOK, r.passed)
+	if r.told > 0 && r.ok == 0 {
+		text += fmt.Sprintf(", %d errors", r.told)
+	}
+	if r.err != nil {
+		text += fmt.Sprintf(" (%v)", r.err)
+	}
+	return text
+}
+
+// run runs a program. crun refuses a machine that has version 2 of cgroups beside version 1, so that is hidden from it.
+func run(dir, name, runtime string, timeout time.Duration) result {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	program := filepath.Join(dir, "validation", name)
+	cmd := exec.CommandContext(ctx, program)
+	if filepath.Base(runtime) == "crun" {
+		cmd = exec.CommandContext(ctx, "unshare", "--mount", "sh", "-c", `umount /sys/fs/cgroup/unified 2>/dev/null; exec "$0"`, program)
+	}
+	var out bytes.Buffer
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, append(os.Environ(), "RUNTIME="+runtime), &out, &out
+	cmd.WaitDelay = 5 * time.Second
+	r := result{err: cmd.Run()}
+	r.output = out.String()
+	r.count()
+	return r
+}
+
+func (r *result) count() {
+	for line := range strings.Lines(r.output) {
+		line = strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, "not ok") && !strings.Contains(line, "# TODO"):
+			r.notOK++
+		case strings.HasPrefix(line, "ok") && strings.Contains(strings.ToUpper(line), "# SKIP"):
+			r.passed++
+		case strings.HasPrefix(line, "ok"):
+			r.ok++
+		case strings.HasPrefix(line, `"error": `) && !strings.HasPrefix(line, `"error": ""`):
+			r.told++
+		}
+	}
+}
+
+// faults are the points that failed with what is said of them, and what is outside the points. A program that runs
+// another inside quotes it in one line; of that, only the points that failed.
+func (r result) faults() string {
+	var out strings.Builder
+	bad := true
+	for line := range strings.Lines(strings.ReplaceAll(r.output, `\n`, "\n")) {
+		text := strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(text, "not ok"):
+			bad = true
+		case strings.HasPrefix(text, "ok "):
+			bad = false
+		case !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "#"):
+			bad = r.ok == 0 || !strings.HasPrefix(text, "TAP")
+		}
+		if bad && text != "---" && text != "..." {
+			out.WriteString("    " + strings.TrimRight(line, "\n") + "\n")
+		}
+	}
+	return out.String()
+}
