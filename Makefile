@@ -12,6 +12,7 @@ build: shim whole ## bin/dhow, static
 
 shim: ## the part that holds a pod, which build puts into the binary
 	go build -ldflags '-s -w' -o container/shimbinary/shim ./container/shimbinary/program
+	sha256sum <container/shimbinary/shim >container/shimbinary/shim.sum
 
 whole: shim ## the whole program, which build packs into the one that starts fast
 	$(BUILD) -tags shimbinary -o bin/dhow-whole .
@@ -26,6 +27,7 @@ demo: build ## the main job, shown end to end, then cleaned up
 
 test: build lint ## everything CI runs, with a watch on who writes to shared objects; needs root
 	go test -count=1 -tags nocluster -run 'WholeProgram|CommandsOf' ./cli
+	go test -count=1 -tags shimbinary -run WhatIsBuiltIn ./container
 	go test -count=1 -timeout 25m -tags sharedcheck ./...
 
 lint:

@@ -14,6 +14,7 @@ import (
 
 	"dhow/cli/whole"
 	"dhow/internal/packed"
+	"dhow/internal/perboot"
 )
 
 // clusterCommands are in the whole program only.
@@ -34,13 +35,10 @@ func becomeWhole(args []string) error {
 	if err != nil {
 		return err
 	}
-	boot, err := packed.Boot()
-	if err != nil {
-		return err
-	}
 	var failed error
 	for _, dir := range programDirs(args) {
-		path, err := program.Place(dir, boot, "dhow")
+		file := perboot.File{Dir: dir, Version: program.Version(), Name: "dhow", Mode: 0o755, Size: program.Size(), Write: program.Unpack}
+		path, err := file.Path()
 		if err == nil {
 			err = &os.PathError{Op: "run", Path: path, Err: syscall.Exec(path, args, os.Environ())}
 		}

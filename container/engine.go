@@ -53,7 +53,7 @@ func New(c Config) (*Engine, error) {
 		return nil, fmt.Errorf("container engine: %w", err)
 	}
 	e := &Engine{
-		builtIn: sync.OnceValues(sealBuiltIn), config: c, log: c.Log, events: newBroadcaster(), ready: make(chan struct{}),
+		builtIn: sync.OnceValues(func() (*os.File, error) { return openBuiltIn(filepath.Join(c.StateDir, programDir)) }), config: c, log: c.Log, events: newBroadcaster(), ready: make(chan struct{}),
 		sandboxes: map[string]*sandbox{}, containers: map[string]*container{},
 	}
 	if err := e.load(); err != nil {

@@ -11,15 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/container/shimbinary"
+	"dhow/internal/perboot"
 )
 
 // lowestProgramFD is above the descriptors that a shim is started with.
 const lowestProgramFD = 16
 
 // shimProgram opens the shim's binary in a way that nobody can write to it by: a container that executes
-// /proc/self/exe holds the file of whatever started it (CVE-2019-5736). What is built in is a sealed file in memory, made
-// once. A file on disk is a read-only mount of it that is mounted nowhere; where that cannot be had, because the file is
-// gone or of another mount namespace, a sealed copy.
+// /proc/self/exe holds the file of whatever started it (CVE-2019-5736). It is a read-only mount of the program's file, mounted
+// nowhere; where that cannot be had, because the file is gone or of another mount namespace, a sealed copy in memory. What is
+// built in has its file below the state directory, so that all shims of a boot share their memory.
 func (e *Engine) shimProgram() (*os.File, error) {
 	if e.config.Program == "" {
 		if builtIn, err := e.builtIn(); err == nil {
@@ -39,9 +40,9 @@ func (e *Engine) shimProgram() (*os.File, error) {
 }
 
 // ShimProgram opens the shim's program as an engine does whose Config has this Program, for who starts parts of it
-// without an engine.
-func ShimProgram(program string) (*os.File, error) {
-	e := &Engine{config: Config{Program: program}, builtIn: sealBuiltIn}
+// without an engine. dir is where the file of what is built in may lie.
+func ShimProgram(program, dir string) (*os.File, error) {
+	e := &Engine{config: Config{Program: program}, builtIn: func() (*os.File, error) { return openBuiltIn(dir) }}
 	return e.shimProgram()
 }
 
@@ -71,12 +72,36 @@ func startProgram(program *os.File, args []string, attr *os.ProcAttr) (*os.Proce
 
 var errNotBuiltIn = errors.New("no shim is built in")
 
-// sealBuiltIn puts the program that was built in into a file in memory.
-func sealBuiltIn() (*os.File, error) {
+// openBuiltIn opens the program that was built in, by its file in dir, or by a sealed one in memory where that cannot be.
+func openBuiltIn(dir string) (*os.File, error) {
 	if shimbinary.Program == nil {
 		return nil, errNotBuiltIn
 	}
+	if f, err := placeBuiltIn(dir); err == nil {
+		return f, nil
+	}
 	fd, err := sealed(bytes.NewReader(shimbinary.Program))
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "shim"), nil
+}
+
+func placeBuiltIn(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	path, err := perboot.File{
+		Dir: dir, Version: shimbinary.Version(), Name: "shim", Mode: 0o500, Size: int64(len(shimbinary.Program)),
+		Write: func(f *os.File) error {
+			_, err := f.Write(shimbinary.Program)
+			return err
+		},
+	}.Path()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := readOnlyMount(path)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ const (
 	startFile     = "start.json"
 	exitFile      = "exit.json"
 	containersDir = "c"
+	programDir    = ".program" // of the shim that is built in
 )
 
 // sandbox is one pod's. Its record is written first of all, when it is ready, and when it stops.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +16,7 @@ import (
 
 // userNamespace makes one, and returns it open. The process that it is made with ends at once.
 func (r *Runtime) userNamespace(uids, gids []syscall.SysProcIDMap) (*os.File, error) {
-	program, err := container.ShimProgram(r.config.Program)
+	program, err := container.ShimProgram(r.config.Program, filepath.Join(r.config.Root, programDir))
 	if err != nil {
 		return nil, err
 	}

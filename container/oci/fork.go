@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -66,7 +67,7 @@ type launch struct {
 
 // start starts a part, which is then this process' child and waits for goOn.
 func (r *Runtime) start(l *launch) (*child, error) {
-	program, err := container.ShimProgram(r.config.Program)
+	program, err := container.ShimProgram(r.config.Program, filepath.Join(r.config.Root, programDir))
 	if err != nil {
 		return nil, err
 	}

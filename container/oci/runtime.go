@@ -59,6 +59,9 @@ func New(c Config) (*Runtime, error) {
 	return &Runtime{c}, nil
 }
 
+// programDir is beside the states, under a name that no container can have.
+const programDir = "@program"
+
 var validID = regexp.MustCompile(`^[\w+\-.]+$`)
 
 func checkID(id string) error {
@@ -84,6 +87,9 @@ func (r *Runtime) List() ([]*Container, error) {
 	}
 	var all []*Container
 	for _, e := range entries {
+		if e.Name() == programDir {
+			continue
+		}
 		c, err := r.Container(e.Name())
 		if errors.Is(err, ErrNotExist) {
 			continue

@@ -8,3 +8,6 @@ import _ "embed"
 //
 //go:embed shim
 var Program []byte
+
+//go:embed shim.sum
+var sum string

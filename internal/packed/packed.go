@@ -37,7 +37,7 @@ const (
 type header struct {
 	Magic  [len(magic)]byte
 	Name   [nameSize]byte
-	Size   uint64
+	Length uint64
 	Pieces uint32
 }
 
@@ -62,7 +62,7 @@ func Pack(program []byte) ([]byte, error) {
 		lengths = append(lengths, uint32(len(frames)-before))
 	}
 	sum := sha256.Sum256(program)
-	head := header{Magic: [len(magic)]byte([]byte(magic)), Name: [nameSize]byte(sum[:nameSize]), Size: uint64(len(program)), Pieces: uint32(len(lengths))}
+	head := header{Magic: [len(magic)]byte([]byte(magic)), Name: [nameSize]byte(sum[:nameSize]), Length: uint64(len(program)), Pieces: uint32(len(lengths))}
 	var out bytes.Buffer
 	if err := errors.Join(binary.Write(&out, binary.LittleEndian, head), binary.Write(&out, binary.LittleEndian, lengths)); err != nil {
 		return nil, err
@@ -77,8 +77,8 @@ func Open(data []byte) (*Program, error) {
 	if err := binary.Read(r, binary.LittleEndian, &p.header); err != nil || string(p.Magic[:]) != magic {
 		return nil, errors.New("not a packed program")
 	}
-	if p.Size > largest || uint64(p.Pieces) != (p.Size+pieceSize-1)/pieceSize {
-		return nil, fmt.Errorf("packed program: %d pieces cannot be %d bytes", p.Pieces, p.Size)
+	if p.Length > largest || uint64(p.Pieces) != (p.Length+pieceSize-1)/pieceSize {
+		return nil, fmt.Errorf("packed program: %d pieces cannot be %d bytes", p.Pieces, p.Length)
 	}
 	lengths := make([]uint32, p.Pieces)
 	if err := binary.Read(r, binary.LittleEndian, lengths); err != nil {
@@ -95,11 +95,14 @@ func Open(data []byte) (*Program, error) {
 	return p, nil
 }
 
-// Name is the same for the same program, and another for another: 32 hex digits.
-func (p *Program) Name() string { return hex.EncodeToString(p.header.Name[:]) }
+// Size is how many bytes the program has.
+func (p *Program) Size() int64 { return int64(p.Length) }
 
-// unpack writes the program into an empty file.
-func (p *Program) unpack(f *os.File) error {
+// Version is the same for the same program, and another for another: 32 hex digits.
+func (p *Program) Version() string { return hex.EncodeToString(p.header.Name[:]) }
+
+// Unpack writes the program into an empty file.
+func (p *Program) Unpack(f *os.File) error {
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(pieceSize))
 	if err != nil {
 		return err
@@ -116,14 +119,7 @@ func (p *Program) unpack(f *os.File) error {
 			return writeSmall(f, piece, int64(i)*pieceSize)
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	info, err := f.Stat()
-	if err == nil && uint64(info.Size()) != p.Size {
-		err = fmt.Errorf("packed program: %d bytes in place of %d", info.Size(), p.Size)
-	}
-	return err
+	return group.Wait()
 }
 
 func writeSmall(f *os.File, data []byte, at int64) error {
