@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/shim"
@@ -82,6 +81,9 @@ func (e *Engine) prepare(ctx context.Context, c *container) (spec *shim.Containe
 		made <- err
 	}()
 	snapshot, err := e.snapshot(ctx, c)
+	if err == nil {
+		err = e.mountImages(ctx, c)
+	}
 	if err == nil {
 		c.ImageID, c.Stop = snapshot.ImageID, snapshot.Config.StopSignal
 		spec, err = c.spec(snapshot)
@@ -171,23 +173,12 @@ func (c *container) mounts() ([]shim.Mount, error) {
 			all = append(all, shim.Mount{Source: filepath.Join(c.sandbox.dir, file), Target: target})
 		}
 	}
-	for _, m := range c.config.Mounts {
-		if !filepath.IsAbs(m.ContainerPath) {
-			return nil, fmt.Errorf("mount of %s: container path %q is not absolute", m.HostPath, m.ContainerPath)
-		}
-		source, err := filepath.EvalSymlinks(m.HostPath)
+	for i, m := range c.config.Mounts {
+		mount, err := c.mount(i, m)
 		if err != nil {
 			return nil, fmt.Errorf("mount on %s: %w", m.ContainerPath, err)
 		}
-		propagation := map[cri.MountPropagation]uint64{
-			cri.MountPropagation_PROPAGATION_PRIVATE:           unix.MS_PRIVATE,
-			cri.MountPropagation_PROPAGATION_HOST_TO_CONTAINER: unix.MS_SLAVE,
-			cri.MountPropagation_PROPAGATION_BIDIRECTIONAL:     unix.MS_SHARED,
-		}[m.Propagation]
-		all = append(all, shim.Mount{
-			Source: source, Target: m.ContainerPath, ReadOnly: m.Readonly, Recursive: m.RecursiveReadOnly, Propagation: propagation,
-			MustMap: len(m.UidMappings)+len(m.GidMappings) > 0,
-		})
+		all = append(all, mount)
 	}
 	return all, nil
 }

@@ -134,7 +134,7 @@ func (e *Engine) Status(context.Context) (*cri.StatusResponse, error) {
 			{Type: "RuntimeReady", Status: true},
 			{Type: "NetworkReady", Status: true},
 		}},
-		Features: &cri.RuntimeFeatures{SupplementalGroupsPolicy: true},
+		Features: &cri.RuntimeFeatures{SupplementalGroupsPolicy: true, MountOptions: true},
 	}
 	for _, name := range []string{"", handlerName} {
 		answer.RuntimeHandlers = append(answer.RuntimeHandlers, &cri.RuntimeHandler{

@@ -240,6 +240,9 @@ func (e *Engine) unmakeContainer(c *container) error {
 	if err = errors.Join(err, <-removed); err != nil {
 		return err
 	}
+	if err := e.forgetImages(c); err != nil {
+		return err
+	}
 	if c.state() != cri.ContainerState_CONTAINER_CREATED {
 		c.runPoststop()
 	}

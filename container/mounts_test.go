@@ -1,6 +1,8 @@
 package container
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/internal/rootfs"
 )
 
 // mounted is a directory with a tmpfs on it, shared with its peers as most machines' mounts are.
@@ -62,5 +66,93 @@ func TestReadOnlyMountsCanBeSoRecursively(t *testing.T) {
 		if out, _ := r.result(config); out != want {
 			t.Errorf("recursively %v: it can write %s", recursive, out)
 		}
+	}
+}
+
+func TestLabelsReachAllFilesBelow(t *testing.T) {
+	dir := t.TempDir()
+	below := filepath.Join(dir, "a", "b")
+	check(t, os.MkdirAll(filepath.Dir(below), 0o755))
+	check(t, os.WriteFile(below, nil, 0o644))
+	check(t, labelAll(dir, "trusted.dhow", "label"))
+	value := make([]byte, 10)
+	n, err := unix.Lgetxattr(below, "trusted.dhow", value)
+	if err != nil || string(value[:n]) != "label" {
+		t.Errorf("%q, %v", value[:max(n, 0)], err)
+	}
+	if err := relabel("/usr", nil); err != nil && !strings.Contains(err.Error(), "not allowed") {
+		t.Errorf("without SELinux: %v", err)
+	}
+}
+
+func TestAMountedImageIsKeptAndGivenBack(t *testing.T) {
+	r := newRig(t)
+	images := &countedImages{Images: r.engine.config.Images, have: map[string]bool{}}
+	r.engine.config.Images = images
+	config := command("sleep", "1000")
+	config.Mounts = []*cri.Mount{{Image: &cri.ImageSpec{Image: "busybox"}, ContainerPath: "/image", ImageSubPath: "etc"}}
+	id := r.launch(config)
+	if len(images.have) != 2 {
+		t.Errorf("snapshots: %v", images.have)
+	}
+	check(t, r.engine.RemoveContainer(t.Context(), id))
+	if len(images.have) != 0 {
+		t.Errorf("left: %v", images.have)
+	}
+	config.Mounts[0].ImageSubPath = "../etc"
+	if _, err := r.engine.CreateContainer(t.Context(), r.id, config, nil); err == nil || !strings.Contains(err.Error(), "..") {
+		t.Errorf("a path out of the image: %v", err)
+	}
+	if len(images.have) != 0 {
+		t.Errorf("left after an error: %v", images.have)
+	}
+}
+
+// countedImages notes the snapshots that there are.
+type countedImages struct {
+	Images
+	have map[string]bool
+}
+
+func (i *countedImages) Snapshot(ctx context.Context, key, image string) (*rootfs.Snapshot, error) {
+	i.have[key] = true
+	return i.Images.Snapshot(ctx, key, image)
+}
+
+func (i *countedImages) RemoveSnapshot(ctx context.Context, key string) error {
+	delete(i.have, key)
+	return i.Images.RemoveSnapshot(ctx, key)
+}
+
+func TestAPodsOwnLimitsChange(t *testing.T) {
+	r := newRig(t)
+	r.launch(command("sleep", "1000"))
+	check(t, r.engine.UpdatePodSandboxResources(t.Context(), r.id, &cri.LinuxContainerResources{MemoryLimitInBytes: 300 << 20}))
+	s, err := r.engine.sandbox(r.id)
+	check(t, err)
+	limit := ""
+	for _, path := range []string{"/sys/fs/cgroup/memory" + s.Cgroup + "/memory.limit_in_bytes", "/sys/fs/cgroup" + s.Cgroup + "/memory.max"} {
+		if data, err := os.ReadFile(path); err == nil {
+			limit = strings.TrimSpace(string(data))
+		}
+	}
+	if limit != "314572800" {
+		t.Errorf("the pod's group has a limit of %q", limit)
+	}
+	if err := r.engine.UpdatePodSandboxResources(t.Context(), r.id, nil); err == nil {
+		t.Error("no resources are taken")
+	}
+	if err := r.engine.UpdatePodSandboxResources(t.Context(), "none", &cri.LinuxContainerResources{}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a pod that is not there: %v", err)
+	}
+}
+
+func TestAMountedImageHasTheIDsOfThePodsUsers(t *testing.T) {
+	r := newRig(t)
+	r.ownUsers(cri.NamespaceMode_CONTAINER)
+	config := sh("stat -c %u /image /image/passwd | tr '\\n' ' '; (: > /image/x) 2>/dev/null || echo read-only")
+	config.Mounts = []*cri.Mount{{Image: &cri.ImageSpec{Image: "busybox"}, ContainerPath: "/image", ImageSubPath: "etc"}}
+	if out, _ := r.result(config); out != "0 0 read-only" {
+		t.Errorf("it says %q", out)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/shim"
+	"dhow/internal/rootfs"
 )
 
 // The records on disk. Each file is written whole, by rename.
@@ -64,6 +65,7 @@ type container struct {
 	dir     string
 	config  *cri.ContainerConfig
 	sandbox *sandbox
+	images  map[int]*rootfs.Snapshot // of mounts, by their index, while it is being made
 
 	op      sync.Mutex // of operations on this container
 	mu      sync.Mutex // of what follows

@@ -246,13 +246,13 @@ func hostResolver() (*cri.DNSConfig, error) {
 	return c, nil
 }
 
-// containerConfig is a container in CRI's terms. attempt counts its starts.
-func (n *Node) containerConfig(pod *corev1.Pod, c *corev1.Container, imageID string, attempt uint32, ips []string) (*cri.ContainerConfig, error) {
+// containerConfig is a container in CRI's terms. attempt counts its starts; images are those of volumes, by their names.
+func (n *Node) containerConfig(pod *corev1.Pod, c *corev1.Container, imageID string, images map[string]string, attempt uint32, ips []string) (*cri.ContainerConfig, error) {
 	env, err := n.environment(pod, c, ips)
 	if err != nil {
 		return nil, err
 	}
-	mounts, err := n.mounts(pod, c, attempt, ips, env)
+	mounts, err := n.mounts(pod, c, images, attempt, ips, env)
 	if err != nil {
 		return nil, err
 	}
@@ -306,7 +306,7 @@ func (n *Node) oomScore(pod *corev1.Pod, c *corev1.Container) int64 {
 }
 
 // mounts are the container's volumes, its /etc/hosts and its termination message.
-func (n *Node) mounts(pod *corev1.Pod, c *corev1.Container, attempt uint32, ips []string, env []*cri.KeyValue) ([]*cri.Mount, error) {
+func (n *Node) mounts(pod *corev1.Pod, c *corev1.Container, images map[string]string, attempt uint32, ips []string, env []*cri.KeyValue) ([]*cri.Mount, error) {
 	handler, err := n.handler(pod)
 	if err != nil {
 		return nil, err
@@ -318,6 +318,15 @@ func (n *Node) mounts(pod *corev1.Pod, c *corev1.Container, attempt uint32, ips 
 		if i < 0 {
 			return nil, configError{fmt.Errorf("volume %q is not among the pod's volumes", m.Name)}
 		}
+		hasHosts = hasHosts || filepath.Clean(m.MountPath) == "/etc/hosts"
+		if v := pod.Spec.Volumes[i].Image; v != nil {
+			mount, err := imageMount(v, images[m.Name], &m, asMap(env))
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, mount)
+			continue
+		}
 		source, err := n.mountSource(pod, &pod.Spec.Volumes[i], &m, asMap(env))
 		if err != nil {
 			return nil, err
@@ -326,7 +335,6 @@ func (n *Node) mounts(pod *corev1.Pod, c *corev1.Container, attempt uint32, ips 
 		if err != nil {
 			return nil, err
 		}
-		hasHosts = hasHosts || filepath.Clean(m.MountPath) == "/etc/hosts"
 		all = append(all, &cri.Mount{
 			ContainerPath: m.MountPath, HostPath: source, Readonly: m.ReadOnly || readOnlyVolume(&pod.Spec.Volumes[i]), Propagation: propagation(m.MountPropagation),
 			RecursiveReadOnly: recursive,
@@ -376,18 +384,9 @@ func propagation(p *corev1.MountPropagationMode) cri.MountPropagation {
 // mountSource is a volume's directory, or what subPath names in it: links cannot lead out of the volume.
 func (n *Node) mountSource(pod *corev1.Pod, v *corev1.Volume, m *corev1.VolumeMount, env map[string]string) (string, error) {
 	base := n.volumeDir(pod, v)
-	sub := m.SubPath
-	if m.SubPathExpr != "" {
-		sub = expand(m.SubPathExpr, env)
-		if strings.Contains(sub, "$(") {
-			return "", configError{fmt.Errorf("failed to expand subPath for volumeMount %q", m.Name)}
-		}
-	}
-	if sub == "" {
-		return base, nil
-	}
-	if filepath.IsAbs(sub) || slices.Contains(strings.Split(sub, "/"), "..") {
-		return "", configError{fmt.Errorf("subPath of volumeMount %q must be relative and not contain '..'", m.Name)}
+	sub, err := subPath(m, env)
+	if sub == "" || err != nil {
+		return base, err
 	}
 	path, err := securejoin.SecureJoin(base, sub)
 	if err != nil {
@@ -399,6 +398,21 @@ func (n *Node) mountSource(pod *corev1.Pod, v *corev1.Volume, m *corev1.VolumeMo
 		}
 	}
 	return path, nil
+}
+
+// subPath is what of a volume is mounted, "" for all of it.
+func subPath(m *corev1.VolumeMount, env map[string]string) (string, error) {
+	sub := m.SubPath
+	if m.SubPathExpr != "" {
+		sub = expand(m.SubPathExpr, env)
+		if strings.Contains(sub, "$(") {
+			return "", configError{fmt.Errorf("failed to expand subPath for volumeMount %q", m.Name)}
+		}
+	}
+	if filepath.IsAbs(sub) || slices.Contains(strings.Split(sub, "/"), "..") {
+		return "", configError{fmt.Errorf("subPath of volumeMount %q must be relative and not contain '..'", m.Name)}
+	}
+	return sub, nil
 }
 
 func (n *Node) hostsFile(pod *corev1.Pod, ips []string) string {

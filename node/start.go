@@ -183,7 +183,11 @@ func (s *starter) run(ctx context.Context, c *corev1.Container, last *instance) 
 		n.events.pod(s.pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %v", err)
 		return reasonConfig, err
 	}
-	config, err := n.containerConfig(s.pod, c, image.Id, attempt, s.ips)
+	images, why, err := s.volumeImages(ctx, c)
+	if err != nil {
+		return why, err
+	}
+	config, err := n.containerConfig(s.pod, c, image.Id, images, attempt, s.ips)
 	if err == nil {
 		err = os.MkdirAll(filepath.Join(n.logDir(s.pod), c.Name), 0o755)
 	}

@@ -194,7 +194,7 @@ func (w *worker) containerStatus(ctx context.Context, pod *corev1.Pod, c *corev1
 		s.State.Waiting = w.waitingState(pod, c, mayStart)
 	}
 	if last.State != cri.ContainerState_CONTAINER_CREATED {
-		s.VolumeMounts = w.node.mountStatuses(pod, c)
+		s.VolumeMounts = w.mountStatuses(ctx, pod, c, last)
 		s.User = userOf(last)
 	}
 	s.Started = &started
@@ -241,24 +241,6 @@ func (w *worker) terminated(pod *corev1.Pod, c *corev1.Container, i *instance) *
 		ExitCode: i.ExitCode, Reason: i.Reason, Message: w.endMessage(pod, c, i), ContainerID: containerID(i.Id),
 		StartedAt: timeOf(i.StartedAt), FinishedAt: timeOf(i.FinishedAt),
 	}
-}
-
-// mountStatuses tell how volumes are mounted.
-func (n *Node) mountStatuses(pod *corev1.Pod, c *corev1.Container) []corev1.VolumeMountStatus {
-	handler, _ := n.handler(pod) // without its class it would not run
-	var all []corev1.VolumeMountStatus
-	for _, m := range c.VolumeMounts {
-		status := corev1.VolumeMountStatus{Name: m.Name, MountPath: m.MountPath, ReadOnly: m.ReadOnly}
-		if m.ReadOnly {
-			mode := corev1.RecursiveReadOnlyDisabled
-			if recursive, err := n.features.readOnlyBelow(&m, handler); recursive && err == nil {
-				mode = corev1.RecursiveReadOnlyEnabled
-			}
-			status.RecursiveReadOnly = &mode
-		}
-		all = append(all, status)
-	}
-	return all
 }
 
 func userOf(i *instance) *corev1.ContainerUser {

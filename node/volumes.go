@@ -47,6 +47,8 @@ func (n *Node) setUpVolume(ctx context.Context, pod *corev1.Pod, v *corev1.Volum
 		return n.emptyDir(pod, v)
 	case v.HostPath != nil:
 		return hostPath(v.HostPath)
+	case v.Image != nil:
+		return nil // containers that mount it have it pulled, and the runtime mounts it
 	case v.ConfigMap != nil, v.Secret != nil, v.DownwardAPI != nil, v.Projected != nil:
 		files, err := n.volumeFiles(ctx, pod, v, ips)
 		if err != nil {
@@ -58,7 +60,7 @@ func (n *Node) setUpVolume(ctx context.Context, pod *corev1.Pod, v *corev1.Volum
 		}
 		return writeAtomically(dir, files, fsGroup(pod))
 	default:
-		return errors.New("this kind of volume is not supported (emptyDir, hostPath, configMap, secret, downwardAPI and projected are)")
+		return errors.New("this kind of volume is not supported (emptyDir, hostPath, image, configMap, secret, downwardAPI and projected are)")
 	}
 }
 

@@ -19,7 +19,6 @@ func containerBehaviours() map[string]func(*rig) {
 		"removing a running container ends it":          removeRunning,
 		"new limits are told":                           newLimits,
 		"a container with a terminal has one":           ownTerminal,
-		"a mount shows the machine's files":             mounts,
 		"containers of a pod come and go by themselves": independent,
 	}
 }
@@ -94,24 +93,6 @@ func ownTerminal(r *rig) {
 	config.Tty = true
 	if out, end := r.result(config); end.ExitCode != 0 || !strings.Contains(out, "/dev/") || !strings.Contains(out, "yes") {
 		r.Errorf("it said %q and ended with %d", out, end.ExitCode)
-	}
-}
-
-func mounts(r *rig) {
-	dir := filepath.Join(r.Logs, "shared")
-	r.check(os.MkdirAll(dir, 0o755))
-	r.check(os.WriteFile(filepath.Join(dir, "in"), []byte("from outside\n"), 0o644))
-	at := "/mnt"
-	if !r.Limits {
-		at = dir // what holds no one back gives no roots, either
-	}
-	config := r.sh("cat " + at + "/in; echo from inside > " + at + "/out")
-	config.Mounts = []*cri.Mount{{HostPath: dir, ContainerPath: at}}
-	out, _ := r.result(config)
-	back, err := os.ReadFile(filepath.Join(dir, "out"))
-	r.check(err)
-	if out != "from outside\n" || string(back) != "from inside\n" {
-		r.Errorf("inside it read %q, outside %q", out, back)
 	}
 }
 

@@ -208,7 +208,7 @@ func (f *Fake) ContainerStatus(_ context.Context, id string) (*cri.ContainerStat
 		Id: s.Id, Metadata: s.Metadata, State: s.State, CreatedAt: s.CreatedAt, StartedAt: s.StartedAt, FinishedAt: s.FinishedAt,
 		ExitCode: s.ExitCode, Reason: s.Reason, Message: s.Message, Labels: s.Labels, Annotations: s.Annotations,
 		Image: s.Image, ImageId: s.ImageId, ImageRef: s.ImageRef, LogPath: s.LogPath, Resources: s.Resources,
-		User: s.User,
+		User: s.User, Mounts: c.config.Mounts,
 	}, nil
 }
 

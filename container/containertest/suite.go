@@ -31,7 +31,7 @@ type Rig struct {
 
 // Suite runs every behaviour, each with a Rig of its own from start, which cleans up by t.Cleanup.
 func Suite(t *testing.T, start func(t *testing.T) Rig) {
-	groups := []map[string]func(*rig){sandboxBehaviours(), containerBehaviours(), userBehaviours(), endBehaviours(), logBehaviours(), execBehaviours(), attachBehaviours(), portBehaviours(), reportBehaviours()}
+	groups := []map[string]func(*rig){sandboxBehaviours(), containerBehaviours(), userBehaviours(), mountBehaviours(), endBehaviours(), logBehaviours(), execBehaviours(), attachBehaviours(), portBehaviours(), reportBehaviours()}
 	for _, group := range groups {
 		for name, behaviour := range group {
 			t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
@@ -49,6 +49,7 @@ type rig struct {
 	ctx     context.Context
 	sandbox string // the pod that run has made
 	pods    int
+	shows   int
 }
 
 func (r *rig) check(err error) {

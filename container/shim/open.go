@@ -35,13 +35,20 @@ func (s *server) openRoot(c *Container) (_ []*os.File, err error) {
 		if m.Source == "" {
 			continue
 		}
-		fd, err := openBind(m, user)
+		fd, err := openSource(c, m, user)
 		if err != nil {
 			return all, fmt.Errorf("bind mount of %s: %w", m.Source, err)
 		}
 		all = append(all, os.NewFile(uintptr(fd), m.Source))
 	}
 	return all, nil
+}
+
+func openSource(c *Container, m Mount, user int) (int, error) {
+	if m.Image != nil {
+		return openImage(c, m, user)
+	}
+	return openBind(m, user)
 }
 
 const cloneTree = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
@@ -52,7 +59,7 @@ func openRootMount(c *Container, user int) (int, error) {
 	case r.Plain != "":
 		return openPlain(r.Plain, user)
 	case user >= 0:
-		return mappedOverlay(c, user)
+		return mappedOverlay(r, c.HostUID, c.HostGID, user)
 	default:
 		return overlay(r)
 	}
@@ -128,17 +135,24 @@ func overlayOf(r Root, lower func(fs int) error) (int, error) {
 // mappedOverlay makes the overlay of layers with the user namespace's ids on them, the writable one included: on disk
 // all files have the ids that the container sees. Overlayfs takes layers by their paths, so they are mounted for a
 // moment, in a mount namespace that ends with its thread.
-func mappedOverlay(c *Container, user int) (root int, err error) {
+func mappedOverlay(r Root, uid, gid uint32, user int) (root int, err error) {
+	onThread(func() {
+		if err = actAs(uid, gid); err == nil {
+			root, err = mappedOverlayHere(r, user)
+		}
+	})
+	return root, err
+}
+
+// onThread runs f on a thread that is nobody else's, before or after.
+func onThread(f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err = actAs(c.HostUID, c.HostGID); err == nil {
-			root, err = mappedOverlayHere(c.Root, user)
-		}
+		f()
 	}()
 	<-done
-	return root, err
 }
 
 // actAs lets this thread make files as a user, with all its rights: overlayfs makes those of its own as whoever mounted
@@ -165,12 +179,8 @@ func actAs(uid, gid uint32) error {
 }
 
 func mappedOverlayHere(r Root, user int) (int, error) {
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return -1, fmt.Errorf("make mount namespace: %w", err)
-	}
-	err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Propagation: unix.MS_PRIVATE})
-	if err != nil {
-		return -1, fmt.Errorf("make mounts private: %w", err)
+	if err := ownMounts(); err != nil {
+		return -1, err
 	}
 	base, err := fsMount("tmpfs", nothingSpecial)
 	if err != nil {
@@ -197,6 +207,18 @@ func mappedOverlayHere(r Root, user int) (int, error) {
 	}
 	mapped.Upper, mapped.Work = "/sys/w/"+path.Base(r.Upper), "/sys/w/"+path.Base(r.Work)
 	return overlay(mapped)
+}
+
+// ownMounts gives this thread a mount namespace that nobody sees.
+func ownMounts() error {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("make mount namespace: %w", err)
+	}
+	err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Propagation: unix.MS_PRIVATE})
+	if err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	return nil
 }
 
 func mapLayer(base int, at, dir string, user int) error {
@@ -262,17 +284,21 @@ func setBind(fd int, m Mount, user int) error {
 	return nil
 }
 
-// setReadOnly is the last thing that happens to a bind mount.
-func setReadOnly(fd int, m Mount) error {
-	if !m.ReadOnly {
+// restrict is the last thing that happens to a bind mount.
+func restrict(fd int, m Mount) error {
+	attributes := uint64(m.Attributes)
+	if m.ReadOnly {
+		attributes |= unix.MOUNT_ATTR_RDONLY
+	}
+	if attributes == 0 {
 		return nil
 	}
 	var flags uint = unix.AT_EMPTY_PATH
 	if m.Recursive {
 		flags |= unix.AT_RECURSIVE
 	}
-	if err := unix.MountSetattr(fd, "", flags, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
-		return fmt.Errorf("make read-only: %w", err)
+	if err := unix.MountSetattr(fd, "", flags, &unix.MountAttr{Attr_set: attributes}); err != nil {
+		return fmt.Errorf("restrict it: %w", err)
 	}
 	return nil
 }

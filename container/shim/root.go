@@ -185,7 +185,7 @@ func mountOne(root int, m Mount, bind int) error {
 			return err
 		}
 	}
-	if err := setReadOnly(bind, m); err != nil {
+	if err := restrict(bind, m); err != nil {
 		return err
 	}
 	return attach(root, bind, m.Target, st.Mode&unix.S_IFMT == unix.S_IFDIR)

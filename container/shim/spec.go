@@ -93,10 +93,13 @@ type Mount struct {
 	// Source is a path on the host, or empty for a file system of Type.
 	Source string `json:"source"`
 	Target string `json:"target"`
+	// Image is mounted in place of Source, which is its name then; or of it what SubPath names.
+	Image   *Root  `json:"image,omitempty"`
+	SubPath string `json:"subPath,omitempty"`
 	// Type is "tmpfs" with Options (key=value), when Source is empty.
 	Type    string   `json:"type"`
 	Options []string `json:"options"`
-	// Attributes are MOUNT_ATTR_… of a file system of Type.
+	// Attributes are MOUNT_ATTR_…
 	Attributes int  `json:"attributes,omitempty"`
 	ReadOnly   bool `json:"readOnly"`
 	// Recursive makes what is mounted below the source read-only too.
