@@ -42,7 +42,7 @@ vm-test: ## the container engine's tests under cgroup v2 alone, in an emulated m
 	test/vm/run $(ARGS)
 
 vm-clock: ## the API server in that machine, whose clock jumps
-	PACKAGE=./test/vm/clock test/vm/run
+	PACKAGES=./test/vm/clock test/vm/run
 
 clients: build ## clients that others wrote: kubectl, helm, an operator, the npm client
 	cd test/clients && go vet ./... && go test -count=1 -timeout 20m .

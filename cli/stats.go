@@ -72,12 +72,16 @@ func (s *statistics) rows(ctx context.Context) ([]output.Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	used, err := s.service.Usage(ctx, list)
+	if err != nil {
+		return nil, err
+	}
 	var rows []output.Row
 	for _, c := range list {
-		u, err := s.service.Usage(ctx, c.ID)
-		if err != nil && s.all && !c.Alive() {
+		u := used[c.ID]
+		if u == nil && s.all && !c.Alive() {
 			u = &container.Usage{}
-		} else if err != nil {
+		} else if u == nil {
 			continue // it has just ended
 		}
 		rows = append(rows, s.row(c, u))

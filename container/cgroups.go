@@ -27,7 +27,14 @@ func makeGroup(group string, r *cgroups.Resources) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.Apply(-1); err != nil {
+	err = m.Apply(-1)
+	for range 10 { // somebody may be removing its parents, which have just become empty
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		err = m.Apply(-1)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("make cgroup %s: %w", group, err)
 	}
 	if err := m.Set(r); err != nil {
@@ -70,6 +77,19 @@ var hierarchies = sync.OnceValues(func() (map[string]string, error) {
 	}
 	return tops, nil
 })
+
+// hasController says whether the machine's groups can limit by a controller.
+func hasController(name string) bool {
+	tops, err := hierarchies()
+	if err != nil {
+		return false
+	}
+	if !cgroups.IsCgroup2UnifiedMode() {
+		return tops[name] != ""
+	}
+	data, err := os.ReadFile(filepath.Join(tops[""], "cgroup.controllers"))
+	return err == nil && slices.Contains(strings.Fields(string(data)), name)
+}
 
 func groupDirs(m cgroups.Manager) []string {
 	dirs := slices.Collect(maps.Values(m.GetPaths()))

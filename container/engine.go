@@ -92,7 +92,7 @@ func (e *Engine) load() error {
 }
 
 // Run takes charge: it clears away what a crash left half-made, follows the shims, and blocks until ctx ends. The
-// shims and their containers go on.
+// shims and their containers go on; where there are none, the control groups go.
 func (e *Engine) Run(ctx context.Context) error {
 	if err := e.clearAborted(); err != nil {
 		e.failed = fmt.Errorf("container engine: %w", err)
@@ -107,12 +107,14 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	}
 	e.mu.Unlock()
+	e.tellLabels()
 	close(e.ready)
 	<-ctx.Done()
 	e.mu.Lock()
 	e.run = nil
 	e.mu.Unlock()
 	e.watchers.Wait()
+	removeEmptyParents(e.config.CgroupParent, "/")
 	e.events.close()
 	return nil
 }

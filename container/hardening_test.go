@@ -18,7 +18,7 @@ import (
 func (r *rig) exec(id, script string) string {
 	r.t.Helper()
 	var out bytes.Buffer
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, err := r.engine.Exec(ctx, id, ExecOptions{Command: []string{"sh", "-c", "exec 2>&1; " + script}, Streams: Streams{Stdout: &out}})
 	check(r.t, err)
@@ -40,7 +40,7 @@ func (r *rig) refused(config *cri.ContainerConfig) string {
 			r.t.Fatal("the container was started")
 		}
 		return err.Error()
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		r.t.Fatal("the start does not return")
 		return ""
 	}

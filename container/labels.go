@@ -15,41 +15,70 @@ import (
 	"dhow/container/shim"
 )
 
+// DefaultAppArmor is the profile of containers that ask for the runtime's default, or for nothing. The kernel takes
+// compiled profiles only, so the engine loads none: it uses this one where the administrator has loaded it.
+const DefaultAppArmor = "dhow-default"
+
 // labels are what the kernel's security modules confine the process by.
 func labels(s *cri.LinuxContainerSecurityContext, p *shim.Process) error {
-	if s.GetPrivileged() {
-		return nil
-	}
 	var err error
-	if p.AppArmor, err = appArmor(s); err != nil {
+	if p.AppArmor, err = appArmor(s); err != nil || s.GetPrivileged() {
 		return err
 	}
 	p.SELinux, err = seLinux(s.GetSelinuxOptions())
 	return err
 }
 
-// appArmor is the profile that is asked for. There is no default one: programs are as confined as their own profiles say.
+// appArmor is the profile that is asked for by name, or the default one, which privileged containers do not have.
 func appArmor(s *cri.LinuxContainerSecurityContext) (string, error) {
-	name := ""
+	name, unconfined := "", false
 	if p := s.GetApparmor(); p != nil {
+		unconfined = p.ProfileType == cri.SecurityProfile_Unconfined
 		if p.ProfileType == cri.SecurityProfile_Localhost {
 			name = strings.TrimPrefix(p.LocalhostRef, "localhost/")
 		}
-	} else if local, ok := strings.CutPrefix(s.GetApparmorProfile(), "localhost/"); ok {
-		name = local
+	} else {
+		unconfined = s.GetApparmorProfile() == "unconfined"
+		name, _ = strings.CutPrefix(s.GetApparmorProfile(), "localhost/")
+		if name == s.GetApparmorProfile() {
+			name = ""
+		}
 	}
-	if name == "" {
+	switch {
+	case name == "" && (unconfined || s.GetPrivileged() || !appArmorEnabled()):
 		return "", nil
-	}
-	enabled, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")
-	if err != nil || !strings.HasPrefix(string(enabled), "Y") {
+	case name == "":
+		if loaded, _ := appArmorLoaded(DefaultAppArmor); loaded {
+			name = DefaultAppArmor
+		}
+		return name, nil
+	case !appArmorEnabled():
 		return "", fmt.Errorf("AppArmor profile %q: this kernel has no AppArmor enabled; ask for unconfined", name)
 	}
-	loaded, err := os.ReadFile("/sys/kernel/security/apparmor/profiles")
-	if err == nil && !strings.Contains("\n"+string(loaded), "\n"+name+" (") {
+	if loaded, err := appArmorLoaded(name); err == nil && !loaded {
 		return "", fmt.Errorf("AppArmor profile %q is not loaded (apparmor_parser loads profiles)", name)
 	}
 	return name, nil
+}
+
+func appArmorEnabled() bool {
+	enabled, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")
+	return err == nil && strings.HasPrefix(string(enabled), "Y")
+}
+
+func appArmorLoaded(name string) (bool, error) {
+	profiles, err := os.ReadFile("/sys/kernel/security/apparmor/profiles")
+	return strings.Contains("\n"+string(profiles), "\n"+name+" ("), err
+}
+
+// tellLabels says what containers lack that this kernel could give them.
+func (e *Engine) tellLabels() {
+	if !appArmorEnabled() {
+		return
+	}
+	if loaded, err := appArmorLoaded(DefaultAppArmor); err == nil && !loaded {
+		e.log.Info("no default AppArmor profile is loaded: containers run without, unless they name one", "profile", DefaultAppArmor)
+	}
 }
 
 // seLinux is the context that is asked for, with what containers usually have where it is silent.

@@ -120,7 +120,7 @@ func TestAFloodOfOutputDoesNotGrowTheShim(t *testing.T) {
 	s, err := r.engine.sandbox(r.id)
 	check(t, err)
 	before := privateMemory(t, s.ShimPID)
-	id := r.launch(sh("dd if=/dev/zero bs=1M count=150; yes | head -c 20000000"))
+	id := r.launch(sh("dd if=/dev/zero bs=1M count=32; yes | head -c 1000000"))
 	check(t, os.Remove(filepath.Join(r.logs, "c.log"))) // the shim goes on writing to what nobody sees
 	most := before
 	r.eventually("the flood has ended", func() bool {

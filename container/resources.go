@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/opencontainers/cgroups"
 	devices "github.com/opencontainers/cgroups/devices/config"
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/shim"
@@ -17,6 +20,10 @@ import (
 
 // limits are those of the container's group.
 func (c *container) limits() (*cgroups.Resources, error) {
+	if u := c.config.GetLinux().GetResources().GetUnified(); len(u) > 0 && !cgroups.IsCgroup2UnifiedMode() {
+		return nil, fmt.Errorf("limits by the names of their files (unified: %s): only cgroup v2 has them, this machine has v1",
+			strings.Join(slices.Sorted(maps.Keys(u)), ", "))
+	}
 	rules, err := deviceAccess(c.config.Devices)
 	if err != nil {
 		return nil, err
@@ -46,6 +53,9 @@ func (x *Extra) limit(out *cgroups.Resources) error {
 	}
 	if x.MemoryReservation < 0 || x.MemorySwap < -1 {
 		return errors.New("memory reservation and swap cannot be negative")
+	}
+	if out.Memory > 0 && x.MemoryReservation > out.Memory {
+		return fmt.Errorf("memory reservation, %d, is more than the memory limit %d", x.MemoryReservation, out.Memory)
 	}
 	out.MemoryReservation, out.MemorySwappiness, out.OomKillDisable = x.MemoryReservation, x.Swappiness, x.OOMKillDisable
 	if x.MemorySwap != 0 {
@@ -144,6 +154,9 @@ func criLimits(r *cri.LinuxContainerResources, privileged bool, extra []*devices
 		out.CpuWeight = cgroups.ConvertCPUSharesToCgroupV2Value(out.CpuShares)
 	}
 	for _, h := range r.HugepageLimits {
+		if !hasController("hugetlb") {
+			break // kubelets name every size, always; where nothing counts them they are not refused
+		}
 		out.HugetlbLimit = append(out.HugetlbLimit, &cgroups.HugepageLimit{Pagesize: h.PageSize, Limit: h.Limit})
 	}
 	return out
@@ -175,13 +188,29 @@ func (e *Engine) UpdateContainerWith(_ context.Context, id string, r *cri.LinuxC
 		}
 	}
 	if r != nil {
-		if c.config.Linux == nil {
-			c.config.Linux = &cri.LinuxContainerConfig{}
-		}
-		c.config.Linux.Resources = r
+		c.keepLimits(r)
 	}
 	c.Extra.take(&extra)
 	return c.save()
+}
+
+// keepLimits puts what an update has changed into the configuration; what is zero stays as it is. Statuses that were given
+// out keep what they had.
+func (c *container) keepLimits(r *cri.LinuxContainerResources) {
+	have := &cri.LinuxContainerResources{}
+	if old := c.config.GetLinux().GetResources(); old != nil {
+		have = proto.Clone(old).(*cri.LinuxContainerResources)
+	}
+	if len(r.HugepageLimits) > 0 {
+		have.HugepageLimits = nil
+	}
+	proto.Merge(have, r)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.config.Linux == nil {
+		c.config.Linux = &cri.LinuxContainerConfig{}
+	}
+	c.config.Linux.Resources = have
 }
 
 func (c *container) setLimits(r *cri.LinuxContainerResources, extra *Extra) error {

@@ -326,7 +326,13 @@ func (e *Engine) unmake(s *sandbox) error {
 	}
 	if s.Cgroup != "" {
 		failed = errors.Join(failed, killGroup(s.shimGroup(), 0), removeGroup(s.shimGroup()))
-		removeEmptyParents(s.Cgroup, e.config.CgroupParent)
+		e.mu.Lock()
+		top := e.config.CgroupParent
+		if e.run == nil {
+			top = "/" // nobody comes after this engine who would remove that one
+		}
+		e.mu.Unlock()
+		removeEmptyParents(s.Cgroup, top)
 	}
 	return errors.Join(failed, e.releaseUsers(s), os.RemoveAll(s.dir))
 }

@@ -41,6 +41,16 @@ func memory(s *cgroups.Stats, now int64) *cri.MemoryUsage {
 	return m
 }
 
+// swap tells what is left only where there is a limit; version 1 limits memory and swap together.
+func swap(s *cgroups.Stats, now int64) *cri.SwapUsage {
+	u := &cri.SwapUsage{Timestamp: now, SwapUsageBytes: &cri.UInt64Value{Value: swapped(s)}}
+	limit, used := s.MemoryStats.SwapUsage.Limit, s.MemoryStats.SwapUsage.Usage
+	if limit > 0 && limit < 1<<62 {
+		u.SwapAvailableBytes = &cri.UInt64Value{Value: limit - min(used, limit)}
+	}
+	return u
+}
+
 func (c *container) stats() (*cri.ContainerStats, error) {
 	s, err := usage(c.Cgroup)
 	if err != nil {
@@ -49,7 +59,7 @@ func (c *container) stats() (*cri.ContainerStats, error) {
 	now := time.Now().UnixNano()
 	return &cri.ContainerStats{
 		Attributes: &cri.ContainerAttributes{Id: c.ID, Metadata: c.config.GetMetadata(), Labels: c.config.Labels, Annotations: c.config.Annotations},
-		Cpu:        cpu(s, now), Memory: memory(s, now), Swap: &cri.SwapUsage{Timestamp: now, SwapUsageBytes: &cri.UInt64Value{Value: swapped(s)}},
+		Cpu:        cpu(s, now), Memory: memory(s, now), Swap: swap(s, now),
 		Io: &cri.IoUsage{Timestamp: now, Psi: pressure(s.BlkioStats.PSI)},
 	}, nil
 }

@@ -62,15 +62,23 @@ func (e *Engine) Usage(ctx context.Context, id string) (*Usage, error) {
 	}
 	u.ReadBytes, u.WriteBytes = total(s.BlkioStats.IoServiceBytesRecursive)
 	u.Reads, u.Writes = total(s.BlkioStats.IoServicedRecursive)
-	if n := c.Extra.Network; n == NamespaceHost || n == "" && !c.sandbox.ownNetwork() {
-		return u, nil
+	u.Networks, err = e.networks(ctx, c)
+	return u, err
+}
+
+// networks are the counters of the links that a container sees.
+func (e *Engine) networks(ctx context.Context, c *container) (map[string]LinkUsage, error) {
+	switch n := c.Extra.Network; {
+	case n == NamespaceHost || n == "" && !c.sandbox.ownNetwork():
+		return nil, nil
+	case n == "":
+		return links(c.sandbox.ShimPID) // it is in the pod's namespace
 	}
-	pid, err := e.Pid(ctx, id)
+	pid, err := e.Pid(ctx, c.ID)
 	if err != nil {
 		return nil, err
 	}
-	u.Networks, err = links(pid)
-	return u, err
+	return links(pid)
 }
 
 func swapped(s *cgroups.Stats) uint64 {

@@ -36,13 +36,22 @@ func (s *Service) Top(ctx context.Context, ref string) ([]container.Process, err
 	return runtime.Top(ctx, c.State.Runtime)
 }
 
-// Usage is what a running container has used.
-func (s *Service) Usage(ctx context.Context, ref string) (*container.Usage, error) {
-	c, runtime, err := s.running(ctx, ref)
+// Usage is what running containers have used, by their ids. Those that have ended since they were listed are left out.
+func (s *Service) Usage(ctx context.Context, list []*Container) (map[string]*container.Usage, error) {
+	runtime, err := s.runtime()
 	if err != nil {
 		return nil, err
 	}
-	return runtime.Usage(ctx, c.State.Runtime)
+	all := map[string]*container.Usage{}
+	for _, c := range list {
+		if !c.Alive() {
+			continue
+		}
+		if u, err := runtime.Usage(ctx, c.State.Runtime); err == nil {
+			all[c.ID] = u
+		}
+	}
+	return all, nil
 }
 
 // Pause stops the processes of a container where they are.

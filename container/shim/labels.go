@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // setLabels tells the kernel's security modules what the command that is executed next is confined by.
@@ -23,11 +21,12 @@ func setLabels(p *Process) error {
 	return nil
 }
 
-// setExec writes an attribute of this thread, which is the one that executes the command.
+// setExec writes an attribute of this thread, which is the one that executes the command. Its number is of no use: in a
+// PID namespace of its own it has another than /proc, which may be the machine's, shows.
 func setExec(attribute, value string) error {
-	err := os.WriteFile(fmt.Sprintf("/proc/self/task/%d/attr/%s", unix.Gettid(), attribute), []byte(value), 0)
+	err := os.WriteFile("/proc/thread-self/attr/"+attribute, []byte(value), 0)
 	if errors.Is(err, os.ErrNotExist) && attribute != "exec" {
-		err = os.WriteFile(fmt.Sprintf("/proc/self/task/%d/attr/exec", unix.Gettid()), []byte(value), 0)
+		err = os.WriteFile("/proc/thread-self/attr/exec", []byte(value), 0)
 	}
 	return err
 }

@@ -83,7 +83,7 @@ func openPlain(dir string, user int) (int, error) {
 }
 
 // overlay makes the overlay of an image's layers and a writable one. Since Linux 6.5 layers are named one by one; older
-// kernels want all in one option of limited length, so that they are named by descriptors there.
+// kernels want all in one option of limited length and no commas in any, so that they are named by descriptors there.
 func overlay(r Root) (int, error) {
 	root, err := overlayOf(r, func(fs int) error {
 		for _, dir := range r.Lower {
@@ -97,7 +97,7 @@ func overlay(r Root) (int, error) {
 		return root, err
 	}
 	var names []string
-	for _, dir := range r.Lower {
+	for _, dir := range append([]string{r.Upper, r.Work}, r.Lower...) {
 		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return -1, fmt.Errorf("layer %s: %w", dir, err)
@@ -105,7 +105,8 @@ func overlay(r Root) (int, error) {
 		defer unix.Close(fd)
 		names = append(names, fmt.Sprintf("/proc/self/fd/%d", fd))
 	}
-	return overlayOf(r, func(fs int) error { return unix.FsconfigSetString(fs, "lowerdir", strings.Join(names, ":")) })
+	r.Upper, r.Work = names[0], names[1]
+	return overlayOf(r, func(fs int) error { return unix.FsconfigSetString(fs, "lowerdir", strings.Join(names[2:], ":")) })
 }
 
 func overlayOf(r Root, lower func(fs int) error) (int, error) {
@@ -206,7 +207,11 @@ func mappedOverlayHere(r Root, user int) (int, error) {
 		return -1, err
 	}
 	mapped.Upper, mapped.Work = "/sys/w/"+path.Base(r.Upper), "/sys/w/"+path.Base(r.Work)
-	return overlay(mapped)
+	root, err := overlay(mapped)
+	if errors.Is(err, unix.EINVAL) {
+		err = fmt.Errorf("layers with the ids of a user namespace need Linux 5.19 or later: %w", err)
+	}
+	return root, err
 }
 
 // ownMounts gives this thread a mount namespace that nobody sees.

@@ -1,0 +1,123 @@
+package container
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// leftOut says what a test cannot do here, and why; test/vm/run lists these lines.
+func leftOut(t testing.TB, format string, args ...any) {
+	t.Helper()
+	t.Logf("left out: "+format, args...)
+}
+
+const appArmorDir = "/sys/kernel/security/apparmor/"
+
+// The modes of a compiled profile (security/apparmor/policy_unpack.c).
+const (
+	enforce  = 0
+	complain = 1
+)
+
+// compiled is the smallest profile that the kernel takes: it has no rules. Enforced, it forbids everything.
+func compiled(name string, mode uint32) []byte {
+	var b bytes.Buffer
+	text := func(code byte, s string) {
+		b.WriteByte(code)
+		_ = binary.Write(&b, binary.LittleEndian, uint16(len(s)+1))
+		b.WriteString(s + "\x00")
+	}
+	numbers := func(all ...uint32) {
+		for _, n := range all {
+			b.WriteByte(2)
+			_ = binary.Write(&b, binary.LittleEndian, n)
+		}
+	}
+	const tag, str, open, end = 4, 5, 7, 8
+	text(tag, "version")
+	numbers(5)
+	text(tag, "profile")
+	b.WriteByte(open)
+	text(str, name)
+	text(tag, "flags")
+	b.WriteByte(open)
+	numbers(0, mode, 0)
+	b.WriteByte(end)
+	numbers(0, 0, 0, 0) // capabilities
+	b.WriteByte(end)
+	return b.Bytes()
+}
+
+// loadAppArmor loads a profile for as long as a test runs.
+func loadAppArmor(t *testing.T, name string, mode uint32) {
+	t.Helper()
+	check(t, os.WriteFile(appArmorDir+".load", compiled(name, mode), 0))
+	t.Cleanup(func() { check(t, os.WriteFile(appArmorDir+".remove", []byte(name), 0)) })
+}
+
+func TestContainersAreConfinedByAppArmor(t *testing.T) {
+	if !appArmorEnabled() {
+		leftOut(t, "AppArmor: this kernel has none enabled")
+		return
+	}
+	named := fmt.Sprintf("dhow-test-%d", os.Getpid())
+	loadAppArmor(t, named, complain)
+	local := &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Localhost, LocalhostRef: named}
+	for _, c := range []struct {
+		what       string
+		profile    *cri.SecurityProfile
+		old        string
+		privileged bool
+		want, then string // before and after the default profile is loaded
+	}{
+		{"named", local, "", false, named + " (complain)", named + " (complain)"},
+		{"named in the old field", nil, "localhost/" + named, false, named + " (complain)", named + " (complain)"},
+		{"named and privileged", local, "", true, named + " (complain)", named + " (complain)"},
+		{"unconfined", &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Unconfined}, "", false, "unconfined", "unconfined"},
+		{"unconfined in the old field", nil, "unconfined", false, "unconfined", "unconfined"},
+		{"the default", &cri.SecurityProfile{ProfileType: cri.SecurityProfile_RuntimeDefault}, "", false, "unconfined", DefaultAppArmor + " (complain)"},
+		{"nothing said", nil, "", false, "unconfined", DefaultAppArmor + " (complain)"},
+		{"nothing said and privileged", nil, "", true, "unconfined", "unconfined"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			config := command("sleep", "1000")
+			s := config.Linux.SecurityContext
+			s.Apparmor, s.ApparmorProfile, s.Privileged = c.profile, c.old, c.privileged
+			now := func() string {
+				r := newRig(t)
+				id := r.launch(config)
+				// By the shell itself: what it executes would get a profile of its own to learn for.
+				const show = "read a < /proc/1/attr/current; read b < /proc/self/attr/current; echo \"$a\"; echo \"$b\""
+				lines := strings.Split(strings.TrimSpace(r.exec(id, show)), "\n")
+				if len(lines) != 2 || lines[0] != lines[1] {
+					t.Errorf("the container and what is executed in it have %q", lines)
+				}
+				return lines[0]
+			}
+			if got := now(); got != c.want {
+				t.Errorf("it is %s, want %s", got, c.want)
+			}
+			loadAppArmor(t, DefaultAppArmor, complain)
+			if got := now(); got != c.then {
+				t.Errorf("with a default profile it is %s, want %s", got, c.then)
+			}
+		})
+	}
+	strict := named + "-strict"
+	loadAppArmor(t, strict, enforce)
+	config := command("cat", "/etc/passwd")
+	r := newRig(t)
+	if _, status := r.result(config); status.ExitCode != 0 {
+		t.Errorf("without it, reading ends with %v", status)
+	}
+	config.Linux.SecurityContext.Apparmor = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Localhost, LocalhostRef: strict}
+	if _, status := r.result(config); status.ExitCode == 0 {
+		t.Errorf("a profile that forbids everything lets it read")
+	}
+}
