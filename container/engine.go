@@ -114,7 +114,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.run = nil
 	e.mu.Unlock()
 	e.watchers.Wait()
-	removeEmptyParents(e.config.CgroupParent, "/")
+	RemoveEmptyGroups(e.config.CgroupParent)
 	e.events.close()
 	return nil
 }

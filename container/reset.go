@@ -23,7 +23,7 @@ func Reset(ctx context.Context, c Config) error {
 	if err := resetGroups(c.CgroupParent); err != nil {
 		failed = errors.Join(failed, err)
 	}
-	removeEmptyParents(c.CgroupParent, "/") // what it was made in
+	RemoveEmptyGroups(c.CgroupParent)
 	return errors.Join(failed, os.RemoveAll(c.StateDir))
 }
 

@@ -326,13 +326,7 @@ func (e *Engine) unmake(s *sandbox) error {
 	}
 	if s.Cgroup != "" {
 		failed = errors.Join(failed, killGroup(s.shimGroup(), 0), removeGroup(s.shimGroup()))
-		e.mu.Lock()
-		top := e.config.CgroupParent
-		if e.run == nil {
-			top = "/" // nobody comes after this engine who would remove that one
-		}
-		e.mu.Unlock()
-		removeEmptyParents(s.Cgroup, top)
+		removeEmptyParents(s.Cgroup, e.config.CgroupParent)
 	}
 	return errors.Join(failed, e.releaseUsers(s), os.RemoveAll(s.dir))
 }

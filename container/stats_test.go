@@ -157,6 +157,7 @@ func TestNoControlGroupsAreLeft(t *testing.T) {
 			e, err := New(r.config)
 			check(t, err)
 			check(t, e.RemovePodSandbox(context.Background(), r.id))
+			RemoveEmptyGroups(r.config.CgroupParent)
 		}},
 		{"an engine without pods ends", func(r *rig) {
 			check(t, r.engine.RemovePodSandbox(context.Background(), r.id))

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"dhow/container"
 )
 
 var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
@@ -236,7 +238,11 @@ func (s *Service) Remove(ctx context.Context, ref string, force, volumes bool) e
 		return err
 	}
 	defer unlock()
-	return s.removeLocked(ctx, c, volumes)
+	if err := s.removeLocked(ctx, c, volumes); err != nil {
+		return err
+	}
+	container.RemoveEmptyGroups(s.config.CgroupParent)
+	return nil
 }
 
 func (s *Service) removeLocked(ctx context.Context, c *Container, volumes bool) error {
