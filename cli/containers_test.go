@@ -59,14 +59,35 @@ func scripts(t *testing.T, dirs ...string) (all []string) {
 	return all
 }
 
+// again runs the test in namespaces of its own.
 func again(t *testing.T) {
+	t.Helper()
 	runtime.LockOSThread() // the child dies with this thread
 	defer runtime.UnlockOSThread()
-	cmd := isolate.Command(exec.Command("/proc/self/exe", "-test.run=^TestContainersOnAMachine$", fmt.Sprintf("-test.v=%v", testing.Verbose())))
+	cmd := isolate.Command(exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", fmt.Sprintf("-test.v=%v", testing.Verbose())))
 	cmd.Env = append(os.Environ(), insideEnv+"=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("on its own machine (root is needed): %v\n%s", err, out)
 	}
+}
+
+// onItsOwnMachine runs a test in namespaces of its own, with an empty root, which is reset at the end.
+func onItsOwnMachine(t *testing.T, test func(root string)) {
+	t.Helper()
+	if os.Getenv(insideEnv) == "" {
+		again(t)
+		return
+	}
+	check(t, isolate.SetUp())
+	root, err := os.MkdirTemp("", "dhow")
+	check(t, err)
+	defer func() {
+		if out, err := exec.Command("dhow", "--root", root, "reset", "--yes").CombinedOutput(); err != nil {
+			t.Errorf("reset: %v: %s", err, out)
+		}
+		check(t, os.RemoveAll(root))
+	}()
+	test(root)
 }
 
 // busyboxArchive makes the image once.

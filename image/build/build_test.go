@@ -20,7 +20,7 @@ import (
 	"dhow/image/build/rooted"
 )
 
-// crashEnv makes this program a build that is killed: see TestAKilledBuildLeavesNothing.
+// crashEnv makes this program a build that is killed: see buildAndDie.
 const crashEnv = "DHOW_TEST_BUILD"
 
 func TestMain(m *testing.M) {
@@ -39,16 +39,16 @@ type chrootRunner struct {
 	dir  string
 	runs *[]string
 	mu   *sync.Mutex
-	die  bool
+	// before each command, if not nil.
+	before func()
 }
 
 func (r chrootRunner) Run(ctx context.Context, c Command) (int, error) {
 	r.mu.Lock()
 	*r.runs = append(*r.runs, strings.Join(c.Args, " "))
 	r.mu.Unlock()
-	if r.die {
-		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
-		select {}
+	if r.before != nil {
+		r.before()
 	}
 	code := 0
 	var failed error
@@ -113,7 +113,7 @@ type rig struct {
 	context string
 	mu      sync.Mutex
 	runs    []string
-	die     bool
+	before  func() // see chrootRunner
 }
 
 func newRigIn(t testing.TB, dir string) *rig {
@@ -124,7 +124,7 @@ func newRigIn(t testing.TB, dir string) *rig {
 	r.check(err)
 	r.builder, err = New(Config{
 		Dir: filepath.Join(dir, "build"), RunDir: filepath.Join(dir, "run"), Images: r.store,
-		NewRunner: func(dir string) (Runner, error) { return chrootRunner{dir, &r.runs, &r.mu, r.die}, nil },
+		NewRunner: func(dir string) (Runner, error) { return chrootRunner{dir, &r.runs, &r.mu, r.before}, nil },
 	})
 	r.check(err)
 	r.check(os.MkdirAll(r.context, 0o755))
