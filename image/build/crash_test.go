@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/image"
+	"dhow/image/build/show"
 	"dhow/internal/rootfs"
 )
 
@@ -228,7 +230,7 @@ func TestAFullDiskIsToldAndTheNextBuildSucceeds(t *testing.T) {
 		t.Errorf("COPY of more than there is space for: %v", err)
 	}
 	var failed *CommandError
-	if _, err := r.try("FROM base\nRUN yes | head -c 40000000 > /big\n", Options{}); !errors.As(err, &failed) || !strings.Contains(failed.Tail, "No space left on device") {
+	if _, err := r.try("FROM base\nRUN yes | head -c 40000000 > /big\n", Options{Display: show.New(io.Discard, show.Plain, nil)}); !errors.As(err, &failed) || !strings.Contains(failed.Tail, "No space left on device") {
 		t.Errorf("RUN that fills the disk: %v", err)
 	}
 	r.sound("after a full disk")
