@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,19 +34,22 @@ func becomeWhole(args []string) error {
 	if err != nil {
 		return err
 	}
-	var failed error
 	for _, dir := range programDirs(args) {
 		file := perboot.File{Dir: dir, Version: program.Version(), Name: "dhow", Mode: 0o755, Size: program.Size(), Write: program.Unpack}
-		path, err := file.Path()
-		if err == nil {
-			err = &os.PathError{Op: "run", Path: path, Err: syscall.Exec(path, args, os.Environ())}
+		if path, err := file.Path(); err == nil {
+			_ = syscall.Exec(path, args, os.Environ()) // comes back from where nothing may be executed
 		}
-		failed = errors.Join(failed, err)
 	}
-	return fmt.Errorf("no place for the cluster's program (make one of these writable, and executable): %w", failed)
+	f, err := program.InMemory()
+	if err != nil {
+		return err
+	}
+	path := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+	return &os.PathError{Op: "execute", Path: path, Err: syscall.Exec(path, args, os.Environ())}
 }
 
-// programDirs are where the whole program may lie: under --root, or in the user's cache where that is not the user's.
+// programDirs are where the whole program may lie: under --root, or in the user's cache where that is not the user's. Without
+// either it has no place on disk, and costs its size in memory while it runs.
 func programDirs(args []string) []string {
 	dirs := []string{filepath.Join((&environment{Root: rootOf(args)}).dataDir(), "program")}
 	if cache, err := os.UserCacheDir(); err == nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // A packed program is, in little endian:
@@ -120,6 +121,23 @@ func (p *Program) Unpack(f *os.File) error {
 		})
 	}
 	return group.Wait()
+}
+
+// InMemory unpacks the program into a file in memory (memfd_create(2)), for whoever has no place on disk.
+func (p *Program) InMemory() (*os.File, error) {
+	fd, err := unix.MemfdCreate("program", unix.MFD_CLOEXEC|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3 all could be executed
+		fd, err = unix.MemfdCreate("program", unix.MFD_CLOEXEC)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "program")
+	defer f.Close() // what is open for writing cannot be executed
+	if err := p.Unpack(f); err != nil {
+		return nil, err
+	}
+	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
 }
 
 func writeSmall(f *os.File, data []byte, at int64) error {

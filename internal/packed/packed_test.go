@@ -3,7 +3,9 @@ package packed
 import (
 	"bytes"
 	"crypto/rand"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 )
@@ -53,6 +55,21 @@ func TestAProgramComesOutAsItWasPacked(t *testing.T) {
 	}
 	if got, err := unpack(t, p); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%d bytes of %d, %v", len(got), len(want), err)
+	}
+}
+
+func TestAProgramInMemoryRuns(t *testing.T) {
+	want, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := packedProgram(t, want).InMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if out, err := (&exec.Cmd{Path: fmt.Sprintf("/proc/self/fd/%d", f.Fd())}).CombinedOutput(); err != nil {
+		t.Errorf("%s, %v", out, err)
 	}
 }
 
