@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -23,6 +24,9 @@ func clusterCommands(*environment) []*cobra.Command { return nil }
 // process's place. It comes back, with an exit code, only if that cannot be.
 func handOver(root *cobra.Command, env *environment, args []string) (int, bool) {
 	if cmd, _, err := root.Find(args[1:]); err == nil && cmd != root || whole.Program == nil {
+		// Most of these commands end before there is much to collect. One that goes on stays below the limit if it can.
+		debug.SetGCPercent(400)
+		debug.SetMemoryLimit(128 << 20)
 		return 0, false
 	}
 	fmt.Fprintf(env.Stderr, "dhow: %v\n", becomeWhole(args))
