@@ -75,9 +75,12 @@ func (e *Engine) prepare(ctx context.Context, c *container) (spec *shim.Containe
 	}
 	var groups []string
 	made := make(chan error, 1)
+	blockIO := c.Extra.BlockIO
 	go func() {
 		var err error
-		groups, err = makeGroup(c.Cgroup, limits)
+		if groups, err = makeGroup(c.Cgroup, limits); err == nil {
+			err = blockIO.weighDevices(c.Cgroup)
+		}
 		made <- err
 	}()
 	snapshot, err := e.snapshot(ctx, c)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,6 +82,9 @@ func (b *BlockIO) limit(out *cgroups.Resources) error {
 		if err != nil {
 			return fmt.Errorf("block I/O weight: %w", err)
 		}
+		if w.Weight < 10 || w.Weight > 1000 {
+			return fmt.Errorf("block I/O weight %d of %s is not between 10 and 1000", w.Weight, w.Path)
+		}
 		out.BlkioWeightDevice = append(out.BlkioWeightDevice, cgroups.NewWeightDevice(major, minor, w.Weight, 0))
 	}
 	for _, l := range []struct {
@@ -95,6 +100,33 @@ func (b *BlockIO) limit(out *cgroups.Resources) error {
 				return fmt.Errorf("block I/O limit: %w", err)
 			}
 			*l.to = append(*l.to, cgroups.NewThrottleDevice(major, minor, d.Rate))
+		}
+	}
+	return nil
+}
+
+// weighDevices sets the weights of devices where version 2 has io.weight alone: beside it, and in version 1, BFQ's files
+// take them, which the library writes.
+func (b *BlockIO) weighDevices(group string) error {
+	if len(b.WeightDevices) == 0 || !cgroups.IsCgroup2UnifiedMode() {
+		return nil
+	}
+	tops, err := hierarchies()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(tops[""], group)
+	if _, err := os.Stat(filepath.Join(dir, "io.bfq.weight")); err == nil {
+		return nil
+	}
+	for _, w := range b.WeightDevices {
+		major, minor, err := blockDevice(w.Path)
+		if err == nil {
+			line := fmt.Sprintf("%d:%d %d", major, minor, cgroups.ConvertBlkIOToIOWeightValue(w.Weight))
+			err = os.WriteFile(filepath.Join(dir, "io.weight"), []byte(line), 0)
+		}
+		if err != nil {
+			return fmt.Errorf("block I/O weight of %s: %w", w.Path, err)
 		}
 	}
 	return nil
@@ -226,7 +258,10 @@ func (c *container) setLimits(r *cri.LinuxContainerResources, extra *Extra) erro
 	if err != nil {
 		return err
 	}
-	return m.Set(wanted)
+	if err := m.Set(wanted); err != nil {
+		return err
+	}
+	return extra.BlockIO.weighDevices(c.Cgroup)
 }
 
 // setRestart tells the shim, where it knows the container already.

@@ -78,6 +78,8 @@ func limitCases(name string, major, minor uint32) []limitCase {
 			v2: "memory.oom.group", want2: "1", then2: "1"},
 		{name: "block I/O weight", extra: Extra{BlockIO: BlockIO{Weight: 100}}, updateExtra: Extra{BlockIO: BlockIO{Weight: 200}},
 			controller: "blkio", v1: "blkio.bfq.weight", v2: "io.bfq.weight", want1: "100", want2: "default 100", then1: "200", then2: "default 200"},
+		{name: "weight of a device", extra: Extra{BlockIO: BlockIO{WeightDevices: []WeightDevice{{name, 100}}}}, updateExtra: Extra{BlockIO: BlockIO{WeightDevices: []WeightDevice{{name, 200}}}},
+			controller: "blkio", v1: "blkio.bfq.weight_device", v2: "io.bfq.weight", want1: device("100"), want2: device("100"), then1: device("200"), then2: device("200")},
 		{name: "reading bytes", extra: Extra{BlockIO: BlockIO{ReadBPS: throttle(1 << 20)}}, updateExtra: Extra{BlockIO: BlockIO{ReadBPS: throttle(2 << 20)}},
 			controller: "blkio", v1: "blkio.throttle.read_bps_device", v2: "io.max", want1: device("1048576"), want2: device("rbps=1048576"), then1: device("2097152"), then2: device("rbps=2097152")},
 		{name: "writing bytes", extra: Extra{BlockIO: BlockIO{WriteBPS: throttle(1 << 20)}}, updateExtra: Extra{BlockIO: BlockIO{WriteBPS: throttle(2 << 20)}},
@@ -102,6 +104,10 @@ func TestLimitsHoldAndChangeWhileTheContainerRuns(t *testing.T) {
 			check(t, err)
 			if !v2 && tops[c.controller] == "" {
 				leftOut(t, "%s: this machine has no %s controller", c.name, c.controller)
+				return
+			}
+			if len(c.extra.BlockIO.WeightDevices) > 0 && !scheduledByBFQ(c.extra.BlockIO.WeightDevices[0].Path) {
+				leftOut(t, "%s: BFQ does not schedule %s", c.name, c.extra.BlockIO.WeightDevices[0].Path)
 				return
 			}
 			config := command("sleep", "1000")
@@ -129,6 +135,11 @@ func TestLimitsHoldAndChangeWhileTheContainerRuns(t *testing.T) {
 		})
 	}
 	r.t = t
+}
+
+func scheduledByBFQ(device string) bool {
+	data, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(device), "queue/scheduler"))
+	return err == nil && strings.Contains(string(data), "[bfq]")
 }
 
 func TestAnUpdateKeepsWhatItDoesNotName(t *testing.T) {

@@ -72,7 +72,8 @@ type container struct {
 	started int64      // nanoseconds; 0 before
 	start   shim.Start // what the shim wrote of it
 	exit    *shim.Exit
-	exited  chan struct{} // closed when exit is known
+	layer   *cri.FilesystemUsage // what it had written when that was last counted
+	exited  chan struct{}        // closed when exit is known
 
 	news sync.Mutex         // of telling of its state
 	told cri.ContainerState // what listeners have been told last

@@ -60,7 +60,7 @@ func (c *container) stats() (*cri.ContainerStats, error) {
 	return &cri.ContainerStats{
 		Attributes: &cri.ContainerAttributes{Id: c.ID, Metadata: c.config.GetMetadata(), Labels: c.config.Labels, Annotations: c.config.Annotations},
 		Cpu:        cpu(s, now), Memory: memory(s, now), Swap: swap(s, now),
-		Io: &cri.IoUsage{Timestamp: now, Psi: pressure(s.BlkioStats.PSI)},
+		Io: &cri.IoUsage{Timestamp: now, Psi: pressure(s.BlkioStats.PSI)}, WritableLayer: c.written(),
 	}, nil
 }
 

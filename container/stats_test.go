@@ -54,6 +54,21 @@ func TestMemoryIsCountedAsKubeletsDo(t *testing.T) {
 	}
 }
 
+func TestTheWritableLayerIsCounted(t *testing.T) {
+	r := newRig(t)
+	id := r.launch(sh("mkdir /d; dd if=/dev/urandom of=/d/x bs=1M count=2 2>/dev/null; sync; echo done; exec sleep 1000"))
+	r.eventually("it has written", func() bool { return strings.Contains(r.output(), "done") })
+	s, err := r.engine.ContainerStats(context.Background(), id)
+	check(t, err)
+	w := s.WritableLayer
+	if used := w.GetUsedBytes().GetValue(); used < 2<<20 || used > 3<<20 || w.GetInodesUsed().GetValue() < 3 || w.GetFsId().GetMountpoint() == "" {
+		t.Errorf("it is %v", w)
+	}
+	if again, err := r.engine.ContainerStats(context.Background(), id); err != nil || again.WritableLayer.Timestamp != w.Timestamp {
+		t.Errorf("it is counted again at once: %v, %v", again, err)
+	}
+}
+
 func TestBlockDevicesAreCounted(t *testing.T) {
 	r := newRig(t)
 	id := r.launch(sh("dd if=/dev/zero of=/tmp/x bs=1M count=4 oflag=direct 2>&1; echo done; exec sleep 1000"))

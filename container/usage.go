@@ -3,13 +3,18 @@ package container
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/opencontainers/cgroups"
+	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/container/shim"
 )
 
 // Usage is what a container has used, in more detail than CRI's statistics.
@@ -127,7 +132,51 @@ func links(pid int) (map[string]LinkUsage, error) {
 	return all, nil
 }
 
-// pressure is the kernel's as CRI tells it; nil where the kernel does not.
+// writtenFor is how long a count of a container's files holds: it takes time.
+const writtenFor = 10 * time.Second
+
+// written counts what the container has written to its root; nil where that is not in a layer of its own.
+func (c *container) written() *cri.FilesystemUsage {
+	c.mu.Lock()
+	last := c.layer
+	c.mu.Unlock()
+	if last != nil && time.Since(time.Unix(0, last.Timestamp)) < writtenFor {
+		return last
+	}
+	var spec shim.Container
+	if err := readJSON(filepath.Join(c.dir, specFile), &spec); err != nil || spec.Root.Upper == "" {
+		return nil
+	}
+	bytes, inodes := filesBelow(spec.Root.Upper)
+	now := &cri.FilesystemUsage{
+		Timestamp: time.Now().UnixNano(), FsId: &cri.FilesystemIdentifier{Mountpoint: filepath.Dir(spec.Root.Upper)},
+		UsedBytes: &cri.UInt64Value{Value: bytes}, InodesUsed: &cri.UInt64Value{Value: inodes},
+	}
+	c.mu.Lock()
+	c.layer = now
+	c.mu.Unlock()
+	return now
+}
+
+// filesBelow counts the blocks and the inodes of a directory. Files come and go meanwhile.
+func filesBelow(dir string) (bytes, inodes uint64) {
+	linked := map[uint64]bool{}
+	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		var st unix.Stat_t
+		if err != nil || unix.Lstat(path, &st) != nil || linked[st.Ino] {
+			return nil
+		}
+		if st.Nlink > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			linked[st.Ino] = true
+		}
+		bytes, inodes = bytes+uint64(st.Blocks)*512, inodes+1
+		return nil
+	})
+	return bytes, inodes
+}
+
+// pressure is the kernel's as CRI tells it; nil where the kernel does not. Totals are in the kernel's microseconds, which
+// other runtimes pass on as they are, too, though CRI speaks of nanoseconds.
 func pressure(p *cgroups.PSIStats) *cri.PsiStats {
 	if p == nil {
 		return nil

@@ -112,3 +112,36 @@ func TestATerminalBelongsToThePodsUsers(t *testing.T) {
 		t.Errorf("it says %s", out)
 	}
 }
+
+// A tmpfs maps ids since Linux 6.3. Before, it cannot be the root, and as a volume it is mounted as it is.
+func TestWhatCannotMapIDsIsRefusedAsTheRootAndUnmappedAsAVolume(t *testing.T) {
+	r := newRig(t)
+	r.ownUsers(cri.NamespaceMode_CONTAINER)
+	dir := t.TempDir()
+	check(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"))
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	check(t, os.CopyFS(dir, os.DirFS(r.image())))
+	volume := sh("stat -c %u /mnt/etc")
+	volume.Mounts = []*cri.Mount{{HostPath: dir, ContainerPath: "/mnt"}}
+	owner, _ := r.result(volume)
+	id := r.createWith(sh("stat -c %u /etc"), Extra{RootFS: &RootFS{Path: dir}})
+	err := r.engine.StartContainer(context.Background(), id)
+	if err == nil && owner == "0" {
+		return // this kernel can
+	}
+	if owner != "65534" || err == nil || !strings.Contains(err.Error(), "its file system cannot map the ids of a user namespace") {
+		t.Errorf("the volume's files are of user %s; as the root: %v", owner, err)
+	}
+	volume.Mounts[0].UidMappings = r.podUsers()
+	if why := r.refused(volume); !strings.Contains(why, "cannot map the ids") {
+		t.Errorf("a volume that must be mapped: %s", why)
+	}
+}
+
+// podUsers are the ids of the rig's pod.
+func (r *rig) podUsers() []*cri.IDMapping {
+	r.t.Helper()
+	s, err := r.engine.sandbox(r.id)
+	check(r.t, err)
+	return s.Users.UIDs
+}

@@ -40,6 +40,7 @@ func (runtime) Exec(_ context.Context, _ string, o container.ExecOptions) (int, 
 
 func (runtime) ListPodSandboxStats(context.Context, *cri.PodSandboxStatsFilter) ([]*cri.PodSandboxStats, error) {
 	seven := &cri.UInt64Value{Value: 7_000_000_000}
+	waits := &cri.PsiStats{Some: &cri.PsiData{Total: 5}, Full: &cri.PsiData{Total: 4}}
 	labels := map[string]string{labelPodName: "p", labelPodNamespace: "ns", labelPodUID: "1", labelContainerName: "c"}
 	return []*cri.PodSandboxStats{{
 		Attributes: &cri.PodSandboxAttributes{Labels: labels},
@@ -47,8 +48,11 @@ func (runtime) ListPodSandboxStats(context.Context, *cri.PodSandboxStatsFilter) 
 			Cpu: &cri.CpuUsage{UsageCoreNanoSeconds: seven}, Memory: &cri.MemoryUsage{WorkingSetBytes: seven},
 			Containers: []*cri.ContainerStats{{
 				Attributes: &cri.ContainerAttributes{Labels: labels},
-				Cpu:        &cri.CpuUsage{UsageCoreNanoSeconds: seven}, Memory: &cri.MemoryUsage{WorkingSetBytes: seven},
+				Cpu:        &cri.CpuUsage{UsageCoreNanoSeconds: seven, Psi: waits}, Memory: &cri.MemoryUsage{WorkingSetBytes: seven},
+				Io: &cri.IoUsage{Psi: waits}, Swap: &cri.SwapUsage{SwapUsageBytes: seven}, WritableLayer: &cri.FilesystemUsage{UsedBytes: seven},
 			}},
+			Process: &cri.ProcessUsage{ProcessCount: seven},
+			Network: &cri.NetworkUsage{DefaultInterface: &cri.NetworkInterfaceUsage{Name: "eth0"}, Interfaces: []*cri.NetworkInterfaceUsage{{Name: "eth0"}, {Name: "eth1"}}},
 		},
 	}}, nil
 }
@@ -139,7 +143,17 @@ func TestSummaryTellsOfNodeAndPods(t *testing.T) {
 		t.Errorf("node %+v", s.Node)
 	}
 	if len(s.Pods) != 1 || s.Pods[0].PodRef.Name != "p" || *s.Pods[0].Containers[0].CPU.UsageCoreNanoSeconds != 7_000_000_000 {
-		t.Errorf("pods %+v", s.Pods)
+		t.Fatalf("pods %+v", s.Pods)
+	}
+	p, c := s.Pods[0], s.Pods[0].Containers[0]
+	if c.CPU.PSI.Some.Total != 5 || c.IO.PSI.Full.Total != 4 || *c.Swap.SwapUsageBytes != 7_000_000_000 || *c.Rootfs.UsedBytes != 7_000_000_000 {
+		t.Errorf("container %+v", c)
+	}
+	if *p.ProcessStats.ProcessCount != 7_000_000_000 || p.Network.Name != "eth0" || len(p.Network.Interfaces) != 2 {
+		t.Errorf("pod %+v", p)
+	}
+	if _, err := os.Stat("/proc/pressure/io"); (err == nil) != (s.Node.IO != nil && s.Node.CPU.PSI != nil && s.Node.Memory.PSI != nil) {
+		t.Errorf("the machine's pressure: %+v", s.Node)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	statsapi "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 )
 
 // tick is how long the kernel's unit of processor time is (USER_HZ is 100 on Linux).
@@ -61,4 +63,28 @@ func meminfo() (total, available uint64, err error) {
 		}
 	}
 	return total, available, nil
+}
+
+// machinePressure is how long tasks of the whole machine have waited for a resource (Documentation/accounting/psi.rst); nil
+// where the kernel does not tell.
+func machinePressure(resource string) *statsapi.PSIStats {
+	data, err := os.ReadFile("/proc/pressure/" + resource)
+	if err != nil {
+		return nil
+	}
+	var p statsapi.PSIStats
+	for line := range strings.Lines(string(data)) {
+		var kind string
+		var d statsapi.PSIData
+		if _, err := fmt.Sscanf(line, "%s avg10=%f avg60=%f avg300=%f total=%d", &kind, &d.Avg10, &d.Avg60, &d.Avg300, &d.Total); err != nil {
+			return nil
+		}
+		switch kind {
+		case "some":
+			p.Some = d
+		case "full":
+			p.Full = d
+		}
+	}
+	return &p
 }

@@ -5,20 +5,10 @@ import (
 	"net/http"
 	"strings"
 	"syscall"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-base/metrics/legacyregistry"
-	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 	statsapi "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
-)
-
-// Labels by which the agent marks what it starts.
-const (
-	labelPodName       = "io.kubernetes.pod.name"
-	labelPodNamespace  = "io.kubernetes.pod.namespace"
-	labelPodUID        = "io.kubernetes.pod.uid"
-	labelContainerName = "io.kubernetes.container.name"
 )
 
 func (a *api) summary(w http.ResponseWriter, r *http.Request) {
@@ -32,53 +22,11 @@ func (a *api) summary(w http.ResponseWriter, r *http.Request) {
 		s.Pods = append(s.Pods, podStats(p))
 	}
 	s.Node.CPU, s.Node.Memory = machineStats()
+	s.Node.CPU.PSI, s.Node.Memory.PSI = machinePressure("cpu"), machinePressure("memory")
+	if psi := machinePressure("io"); psi != nil {
+		s.Node.IO = &statsapi.IOStats{Time: s.Node.CPU.Time, PSI: psi}
+	}
 	writeJSON(w, s)
-}
-
-func podStats(p *cri.PodSandboxStats) statsapi.PodStats {
-	labels := p.Attributes.GetLabels()
-	s := statsapi.PodStats{
-		PodRef: statsapi.PodReference{Name: labels[labelPodName], Namespace: labels[labelPodNamespace], UID: labels[labelPodUID]},
-		CPU:    cpuStats(p.Linux.GetCpu()), Memory: memoryStats(p.Linux.GetMemory()),
-	}
-	for _, c := range p.Linux.GetContainers() {
-		s.Containers = append(s.Containers, statsapi.ContainerStats{
-			Name: c.Attributes.GetLabels()[labelContainerName], CPU: cpuStats(c.Cpu), Memory: memoryStats(c.Memory),
-		})
-	}
-	if n := p.Linux.GetNetwork().GetDefaultInterface(); n != nil {
-		s.Network = &statsapi.NetworkStats{
-			Time:           metav1.NewTime(time.Unix(0, p.Linux.Network.Timestamp)),
-			InterfaceStats: statsapi.InterfaceStats{Name: n.Name, RxBytes: value(n.RxBytes), TxBytes: value(n.TxBytes), RxErrors: value(n.RxErrors), TxErrors: value(n.TxErrors)},
-		}
-	}
-	return s
-}
-
-func value(v *cri.UInt64Value) *uint64 {
-	if v == nil {
-		return nil
-	}
-	return &v.Value
-}
-
-func cpuStats(c *cri.CpuUsage) *statsapi.CPUStats {
-	if c == nil {
-		return nil
-	}
-	return &statsapi.CPUStats{
-		Time: metav1.NewTime(time.Unix(0, c.Timestamp)), UsageCoreNanoSeconds: value(c.UsageCoreNanoSeconds), UsageNanoCores: value(c.UsageNanoCores),
-	}
-}
-
-func memoryStats(m *cri.MemoryUsage) *statsapi.MemoryStats {
-	if m == nil {
-		return nil
-	}
-	return &statsapi.MemoryStats{
-		Time: metav1.NewTime(time.Unix(0, m.Timestamp)), WorkingSetBytes: value(m.WorkingSetBytes), UsageBytes: value(m.UsageBytes),
-		RSSBytes: value(m.RssBytes), AvailableBytes: value(m.AvailableBytes), PageFaults: value(m.PageFaults), MajorPageFaults: value(m.MajorPageFaults),
-	}
 }
 
 // machineStats are the whole machine's processor time and memory (proc_stat(5), proc_meminfo(5)).
