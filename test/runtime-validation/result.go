@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,15 +42,12 @@ func (r result) String() string {
 	return text
 }
 
-// run runs a program. crun refuses a machine that has version 2 of cgroups beside version 1, so that is hidden from it.
+// run runs a program and removes the containers that it leaves.
 func run(dir, name, runtime string, timeout time.Duration) result {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	program := filepath.Join(dir, "validation", name)
-	cmd := exec.CommandContext(ctx, program)
-	if filepath.Base(runtime) == "crun" {
-		cmd = exec.CommandContext(ctx, "unshare", "--mount", "sh", "-c", `umount /sys/fs/cgroup/unified 2>/dev/null; exec "$0"`, program)
-	}
+	defer clean(runtime, containers(runtime))
+	cmd := command(ctx, runtime, filepath.Join(dir, "validation", name))
 	var out bytes.Buffer
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, append(os.Environ(), "RUNTIME="+runtime), &out, &out
 	cmd.WaitDelay = 5 * time.Second
@@ -57,6 +55,40 @@ func run(dir, name, runtime string, timeout time.Duration) result {
 	r.output = out.String()
 	r.count()
 	return r
+}
+
+// command is a program that a runtime runs under. crun refuses a machine that has version 2 of cgroups beside version 1,
+// so that is hidden from it.
+func command(ctx context.Context, runtime, program string, args ...string) *exec.Cmd {
+	if filepath.Base(runtime) != "crun" {
+		return exec.CommandContext(ctx, program, args...)
+	}
+	wrapped := []string{"--mount", "sh", "-c", `umount /sys/fs/cgroup/unified 2>/dev/null; exec "$0" "$@"`, program}
+	return exec.CommandContext(ctx, "unshare", append(wrapped, args...)...)
+}
+
+// containers are the names of all that the runtime has.
+func containers(runtime string) []string {
+	out, err := command(context.Background(), runtime, runtime, "list", "-q").Output()
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(out))
+}
+
+// clean removes the containers that were not there before, and the control groups that the programs name.
+func clean(runtime string, before []string) {
+	for _, id := range containers(runtime) {
+		if !slices.Contains(before, id) {
+			_ = command(context.Background(), runtime, runtime, "delete", "--force", id).Run()
+		}
+	}
+	for _, pattern := range []string{"*/testdir/cgrouptest", "*/testdir", "*/cgrouptest"} {
+		dirs, _ := filepath.Glob("/sys/fs/cgroup/" + pattern)
+		for _, dir := range dirs {
+			_ = os.Remove(dir) // unless something is in it
+		}
+	}
 }
 
 func (r *result) count() {
