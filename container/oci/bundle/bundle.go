@@ -53,11 +53,17 @@ func Load(dir string) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec := &specs.Spec{}
-	if err := json.NewDecoder(bytes.NewReader(data)).Decode(spec); err != nil {
+	spec, err := decode(data)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return spec, nil
+}
+
+// decode takes the first value, as others do; what follows it is nobody's.
+func decode(data []byte) (*specs.Spec, error) {
+	spec := &specs.Spec{}
+	return spec, json.NewDecoder(bytes.NewReader(data)).Decode(spec)
 }
 
 // Translate makes the plan for a container of a bundle, whose directory is absolute.
@@ -125,14 +131,14 @@ func check(spec *specs.Spec) error {
 func (p *Plan) root() error {
 	real, err := filepath.EvalSymlinks(p.Container.Rootfs)
 	if err != nil {
-		return fmt.Errorf("rootfs (%s) does not exist: %w", p.Container.Rootfs, err)
+		return fmt.Errorf("root.path: rootfs (%s) does not exist: %w", p.Container.Rootfs, err)
 	}
 	info, err := os.Stat(real)
 	if err == nil && !info.IsDir() {
 		err = errors.New("not a directory")
 	}
 	if err != nil {
-		return fmt.Errorf("rootfs (%s): %w", p.Container.Rootfs, err)
+		return fmt.Errorf("root.path: rootfs (%s): %w", p.Container.Rootfs, err)
 	}
 	p.Container.Rootfs, err = filepath.Abs(real)
 	return err

@@ -26,7 +26,7 @@ func (p *Plan) namespaces(spec *specs.Spec) error {
 		case !known:
 			return fmt.Errorf("linux.namespaces[%d].type %q is unknown", i, n.Type)
 		case seen[n.Type]:
-			return fmt.Errorf("malformed spec file: duplicated ns %q", n.Type)
+			return fmt.Errorf("linux.namespaces[%d]: malformed spec file: duplicated ns %q", i, n.Type)
 		case n.Path != "" && !filepath.IsAbs(n.Path):
 			return fmt.Errorf("linux.namespaces[%d].path %q is not absolute", i, n.Path)
 		case n.Path != "":
@@ -64,9 +64,9 @@ func (p *Plan) checkNamespaces(spec *specs.Spec) error {
 	case len(l.TimeOffsets) > 0 && p.New&unix.CLONE_NEWTIME == 0:
 		return errors.New("linux.timeOffsets needs a new time namespace")
 	case p.New&unix.CLONE_NEWUSER != 0 && (len(l.UIDMappings) == 0 || len(l.GIDMappings) == 0):
-		return errors.New("user namespaces enabled, but no mappings found: set linux.uidMappings and linux.gidMappings")
+		return errors.New("linux.namespaces: user namespaces enabled, but no mappings found: set linux.uidMappings and linux.gidMappings")
 	case !p.has(unix.CLONE_NEWUSER) && len(l.UIDMappings)+len(l.GIDMappings) > 0:
-		return errors.New("user namespace mappings specified, but user namespace isn't enabled in the config")
+		return errors.New("linux.uidMappings, linux.gidMappings: user namespace mappings specified, but user namespace isn't enabled in the config")
 	}
 	p.UIDs, p.GIDs = mappings(l.UIDMappings), mappings(l.GIDMappings)
 	return p.clocks(l.TimeOffsets)

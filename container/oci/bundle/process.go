@@ -21,11 +21,11 @@ import (
 func Process(p *specs.Process, linux *specs.Linux) (_ *inside.Process, warnings []string, _ error) {
 	switch {
 	case len(p.Args) == 0:
-		return nil, nil, errors.New("args must not be empty")
+		return nil, nil, errors.New("process.args must not be empty")
 	case p.Cwd == "":
-		return nil, nil, errors.New("cwd property must not be empty")
+		return nil, nil, errors.New("process.cwd property must not be empty")
 	case !path.IsAbs(p.Cwd):
-		return nil, nil, errors.New("cwd must be an absolute path")
+		return nil, nil, errors.New("process.cwd must be an absolute path")
 	}
 	out := &inside.Process{
 		Args: p.Args, Env: p.Env, Cwd: p.Cwd, UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids, Umask: 0o022,
@@ -63,12 +63,12 @@ func Process(p *specs.Process, linux *specs.Linux) (_ *inside.Process, warnings 
 func checkLabels(p *specs.Process) error {
 	if p.ApparmorProfile != "" {
 		if data, err := os.ReadFile("/sys/module/apparmor/parameters/enabled"); err != nil || !strings.HasPrefix(string(data), "Y") {
-			return fmt.Errorf("apparmor profile %q is specified in config, but apparmor is disabled or not supported", p.ApparmorProfile)
+			return fmt.Errorf("process.apparmorProfile: apparmor profile %q is specified in config, but apparmor is disabled or not supported", p.ApparmorProfile)
 		}
 	}
 	if p.SelinuxLabel != "" {
 		if !hasSELinux() {
-			return errors.New("selinux label is specified in config, but selinux is disabled or not supported")
+			return errors.New("process.selinuxLabel: selinux label is specified in config, but selinux is disabled or not supported")
 		}
 	}
 	return nil
