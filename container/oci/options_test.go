@@ -333,3 +333,18 @@ func TestExecCPUAffinity(t *testing.T) {
 		}
 	}
 }
+
+func TestNetworkBuffersHaveTheirLimitOnVersion1(t *testing.T) {
+	limit := int64(1 << 20)
+	w := newWorld(t, func(s *specs.Spec) { s.Linux.Resources.Memory = &specs.LinuxMemory{KernelTCP: &limit} },
+		sh("cat /sys/fs/cgroup/memory/memory.kmem.tcp.limit_in_bytes")...)
+	if _, err := os.Stat("/sys/fs/cgroup/memory"); err != nil {
+		if _, err := w.create("c"); err == nil || !strings.Contains(err.Error(), "memory.kernelTCP") {
+			t.Errorf("version 2: got %v", err)
+		}
+		return
+	}
+	if got := w.run(); got != "1048576" {
+		t.Errorf("the limit is %s", got)
+	}
+}
