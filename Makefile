@@ -50,7 +50,7 @@ clients: build ## clients that others wrote: kubectl, helm, an operator, the npm
 bench: build ## our figures beside the peers' that are installed
 	bench/run
 
-bench-images: build ## pull and unpack of an image beside podman's
+bench-images: build ## pull and unpack of an image beside podman's, builds beside buildah's
 	bench/images/run $(ARGS)
 
 bench-api: build ## our API server beside upstream's; ARGS='-crds 1000 -more-pods 50000' for all of it

@@ -1,5 +1,6 @@
-// Command images measures how long pulling and unpacking an image takes, beside podman: 300 MB in 5 layers, from
-// Debian's docker-registry on loopback. Packages docker-registry and podman are wanted.
+// Command images measures how long pulling and unpacking an image takes, beside podman (300 MB in 5 layers, from
+// Debian's docker-registry on loopback), and how long a build takes, beside buildah (10 steps, with an empty cache and with
+// a full one). Packages docker-registry, podman, buildah and busybox-static are wanted.
 package main
 
 import (
@@ -45,6 +46,13 @@ func run(ctx context.Context, dhow string, rounds int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := pulls(ctx, dhow, dir, rounds); err != nil {
+		return err
+	}
+	return builds(ctx, dhow, dir, rounds)
+}
+
+func pulls(ctx context.Context, dhow, dir string, rounds int) error {
 	address, stop, err := startRegistry(ctx, dir)
 	if err != nil {
 		return err
@@ -54,36 +62,41 @@ func run(ctx context.Context, dhow string, rounds int) (err error) {
 	if err := pushSample(ctx, filepath.Join(dir, "source"), ref); err != nil {
 		return err
 	}
-	peers := []peer{
-		{"dhow", func(root string) []string { return []string{dhow, "--root", root, "pull", "-q", ref} }},
-		{"podman", func(root string) []string {
-			return []string{"podman", "--root", root, "--runroot", root + "-run", "--storage-driver", "overlay", "pull", "-q", "--tls-verify=false", ref}
+	return beside(ctx, fmt.Sprintf("pull + unpack, %d MB in %d layers", layerCount*layerBytes>>20, layerCount), rounds,
+		peer{"dhow", func(round int) []string {
+			return []string{dhow, "--root", filepath.Join(dir, fmt.Sprint("pull-dhow", round)), "pull", "-q", ref}
 		}},
-	}
+		peer{"podman", func(round int) []string {
+			root := filepath.Join(dir, fmt.Sprint("pull-podman", round))
+			return []string{"podman", "--root", root, "--runroot", root + "-run", "--storage-driver", "overlay", "pull", "-q", "--tls-verify=false", ref}
+		}})
+}
+
+// peer is a program, and its command line for each round.
+type peer struct {
+	name    string
+	command func(round int) []string
+}
+
+// beside measures two programs in turns, so that what else the machine does meets both, and prints their medians.
+func beside(ctx context.Context, what string, rounds int, own, other peer) error {
 	took := map[string][]time.Duration{}
 	for round := range rounds {
-		for _, p := range peers { // in turns: what else the machine does meets both
-			d, err := measure(ctx, filepath.Join(dir, fmt.Sprint("root-", p.name, round)), p.command)
+		for _, p := range []peer{own, other} {
+			d, err := measure(ctx, p.command(round))
 			if err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+				return fmt.Errorf("%s: %s: %w", what, p.name, err)
 			}
 			took[p.name] = append(took[p.name], d)
 		}
 	}
-	own, other := median(took["dhow"]), median(took["podman"])
-	fmt.Printf("pull + unpack, %d MB in %d layers: dhow %v, podman %v (%.2f of it; all: %v, %v)\n",
-		layerCount*layerBytes>>20, layerCount, own, other, own.Seconds()/other.Seconds(), took["dhow"], took["podman"])
+	a, b := median(took[own.name]), median(took[other.name])
+	fmt.Printf("%s: %s %v, %s %v (%.2f of it; all: %v, %v)\n", what, own.name, a, other.name, b, a.Seconds()/b.Seconds(), took[own.name], took[other.name])
 	return nil
 }
 
-type peer struct {
-	name    string
-	command func(root string) []string
-}
-
 // measure leaves what was pulled: ext4 is slow to make files where many were deleted just now.
-func measure(ctx context.Context, root string, command func(root string) []string) (time.Duration, error) {
-	args := command(root)
+func measure(ctx context.Context, args []string) (time.Duration, error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	begin := time.Now()
 	out, err := cmd.CombinedOutput()

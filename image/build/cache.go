@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/image"
+	"dhow/image/filelock"
 )
 
 // leaseName is under what the image store keeps the cache's layers.
@@ -101,7 +102,7 @@ func (c *cache) read(path string) (cached, error) {
 // put remembers a step. The layer is held first; a crash in between leaves it to dropUnrecorded. A record that a power
 // cut spoils is none, so nothing waits for the disk.
 func (c *cache) put(key string, made cached) error {
-	unlock, err := flock(filepath.Join(c.dir, "lock"), unix.LOCK_SH)
+	unlock, err := filelock.Lock(filepath.Join(c.dir, "lock"), unix.LOCK_SH)
 	if err != nil {
 		return err
 	}
@@ -153,7 +154,7 @@ func (b *Builder) dropUnrecorded(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := flock(filepath.Join(c.dir, "lock"), unix.LOCK_EX)
+	unlock, err := filelock.Lock(filepath.Join(c.dir, "lock"), unix.LOCK_EX)
 	if err != nil {
 		return err
 	}
@@ -254,7 +255,7 @@ func (b *Builder) pruneMounts(until time.Time) (freed uint64, err error) {
 		if !e.IsDir() || err != nil || !until.IsZero() && info.ModTime().After(until) {
 			continue
 		}
-		unlock, err := flock(filepath.Join(dir, e.Name()+".use"), unix.LOCK_EX|unix.LOCK_NB)
+		unlock, err := filelock.Lock(filepath.Join(dir, e.Name()+".use"), unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			continue
 		}

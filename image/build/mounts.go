@@ -14,6 +14,7 @@ import (
 
 	"dhow/image/build/agent"
 	"dhow/image/build/rooted"
+	"dhow/image/filelock"
 )
 
 // mounted is a RUN --mount.
@@ -247,44 +248,20 @@ const privateMost = 64
 func takeCache(ctx context.Context, base string, sharing instructions.ShareMode) (dir string, unlock func(), err error) {
 	switch sharing {
 	case instructions.MountSharingLocked:
-		unlock, err = patiently(ctx, base+".use")
+		unlock, err = filelock.Wait(ctx, base+".use", func() {})
 		return base, unlock, err
 	case instructions.MountSharingPrivate:
 		for n := range privateMost {
 			dir = fmt.Sprintf("%s-%d", base, n)
-			unlock, err = flock(dir+".use", unix.LOCK_EX|unix.LOCK_NB)
+			unlock, err = filelock.Lock(dir+".use", unix.LOCK_EX|unix.LOCK_NB)
 			if !errors.Is(err, unix.EWOULDBLOCK) {
 				return dir, unlock, err
 			}
 		}
 		return "", nil, fmt.Errorf("all %d copies of the private cache are in use", privateMost)
 	default:
-		unlock, err = flock(base+".use", unix.LOCK_SH)
+		unlock, err = filelock.Lock(base+".use", unix.LOCK_SH)
 		return base, unlock, err
-	}
-}
-
-// patiently waits for a lock that others hold, until ctx ends.
-func patiently(ctx context.Context, path string) (unlock func(), err error) {
-	type taken struct {
-		unlock func()
-		err    error
-	}
-	got := make(chan taken, 1)
-	go func() {
-		unlock, err := flock(path, unix.LOCK_EX)
-		got <- taken{unlock, err}
-	}()
-	select {
-	case t := <-got:
-		return t.unlock, t.err
-	case <-ctx.Done():
-		go func() { // it comes too late
-			if t := <-got; t.unlock != nil {
-				t.unlock()
-			}
-		}()
-		return nil, context.Cause(ctx)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"dhow/image"
 	"dhow/image/build/rooted"
+	"dhow/image/filelock"
 	"dhow/internal/rootfs"
 )
 
@@ -47,25 +48,6 @@ type session struct {
 	runner Runner // opened by the first RUN
 }
 
-// flock locks a file, which is made.
-func flock(path string, how int) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = unix.Flock(int(f.Fd()), how)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { f.Close() }, nil
-}
-
 // open begins a session, and ends those whose processes were killed.
 func (b *Builder) open(ctx context.Context) (*session, error) {
 	if err := b.clear(ctx); err != nil {
@@ -85,7 +67,7 @@ func (b *Builder) open(ctx context.Context) (*session, error) {
 func (b *Builder) enter() (*session, error) {
 	s := &session{builder: b, id: rand.Text()[:16]}
 	s.dir, s.run = filepath.Join(b.config.Dir, sessionsDir, s.id), filepath.Join(b.config.RunDir, s.id)
-	all, err := flock(filepath.Join(b.config.Dir, "lock"), unix.LOCK_EX)
+	all, err := filelock.Lock(filepath.Join(b.config.Dir, "lock"), unix.LOCK_EX)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +75,7 @@ func (b *Builder) enter() (*session, error) {
 	if err := errors.Join(os.MkdirAll(filepath.Join(s.dir, "work"), 0o700), os.MkdirAll(s.run, 0o700)); err != nil {
 		return nil, err
 	}
-	s.unlock, err = flock(filepath.Join(s.dir, "lock"), unix.LOCK_EX)
+	s.unlock, err = filelock.Lock(filepath.Join(s.dir, "lock"), unix.LOCK_EX)
 	return s, err
 }
 
@@ -110,7 +92,7 @@ func (b *Builder) Folder() (dir string, release func() error, err error) {
 
 // clear ends the sessions whose processes are gone.
 func (b *Builder) clear(ctx context.Context) error {
-	all, err := flock(filepath.Join(b.config.Dir, "lock"), unix.LOCK_EX)
+	all, err := filelock.Lock(filepath.Join(b.config.Dir, "lock"), unix.LOCK_EX)
 	if err != nil {
 		return err
 	}
@@ -122,7 +104,7 @@ func (b *Builder) clear(ctx context.Context) error {
 	var failed error
 	for _, e := range entries {
 		s := &session{builder: b, id: e.Name(), dir: filepath.Join(b.config.Dir, sessionsDir, e.Name()), run: filepath.Join(b.config.RunDir, e.Name())}
-		s.unlock, err = flock(filepath.Join(s.dir, "lock"), unix.LOCK_EX|unix.LOCK_NB)
+		s.unlock, err = filelock.Lock(filepath.Join(s.dir, "lock"), unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			continue
 		}

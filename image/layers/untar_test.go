@@ -175,3 +175,31 @@ func FuzzUntar(f *testing.F) {
 		}
 	})
 }
+
+func TestDevicesAndPipesAreMadeAndNeverWrittenTo(t *testing.T) {
+	root, _ := arena(t)
+	data := layerstest.Archive(t,
+		&tar.Header{Typeflag: tar.TypeChar, Name: "dev/null", Mode: 0o666, Devmajor: 1, Devminor: 3},
+		&tar.Header{Typeflag: tar.TypeBlock, Name: "dev/sda", Mode: 0o660, Devmajor: 8},
+		&tar.Header{Typeflag: tar.TypeChar, Name: "becomes", Devmajor: 1, Devminor: 3},
+		&tar.Header{Typeflag: tar.TypeFifo, Name: "pipe"},
+		layerstest.Regular("becomes"), layerstest.Regular("pipe")) // written to, the pipe would wait for a reader for ever
+	if err := untar(bytes.NewReader(data), root); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]struct {
+		mode   uint32
+		device uint64
+	}{
+		"dev/null": {unix.S_IFCHR | 0o666, unix.Mkdev(1, 3)}, "dev/sda": {unix.S_IFBLK | 0o660, unix.Mkdev(8, 0)},
+		"becomes": {unix.S_IFREG, 0}, "pipe": {unix.S_IFREG, 0},
+	} {
+		var st unix.Stat_t
+		if err := unix.Lstat(filepath.Join(root, name), &st); err != nil {
+			t.Fatal(err)
+		}
+		if kind := st.Mode & (unix.S_IFMT | 0o777); kind != want.mode && st.Mode&unix.S_IFMT != want.mode || st.Rdev != want.device {
+			t.Errorf("%s is %o of device %x", name, kind, st.Rdev)
+		}
+	}
+}
