@@ -36,14 +36,15 @@ func newOCICommand(env *environment) *cobra.Command {
 
 The same program called dhow-oci (a link to dhow) takes the verbs as they are: 'podman --runtime /usr/local/bin/dhow-oci'.`,
 		Version: version,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", args[0])}
+				return f.misused(cmd, fmt.Errorf("unknown command %q", args[0]))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	cmd.SetFlagErrorFunc(f.misused)
 	cmd.SetVersionTemplate(fmt.Sprintf("dhow-oci version {{.Version}}\nspec: %s\ngo: %s\n", specs.Version, runtime.Version()))
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&f.root, "root", "", "directory of the containers' states; default "+oci.DefaultRoot)
@@ -93,13 +94,13 @@ func (f *ociFlags) verb(use, short string, args cobra.PositionalArgs, run func(r
 		Use: use, Short: short,
 		Args: func(cmd *cobra.Command, given []string) error {
 			if err := args(cmd, given); err != nil {
-				return usageError{err}
+				return f.misused(cmd, err)
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.logFormat != "text" && f.logFormat != "json" {
-				return usageError{fmt.Errorf("--log-format %q: want text or json", f.logFormat)}
+				return f.misused(cmd, fmt.Errorf("--log-format %q: want text or json", f.logFormat))
 			}
 			if f.debug {
 				f.record("debug", cmd.Name()+" "+fmt.Sprint(args))
@@ -111,6 +112,11 @@ func (f *ociFlags) verb(use, short string, args cobra.PositionalArgs, run func(r
 			return f.tell(err)
 		},
 	}
+}
+
+// misused reports a call that cannot be understood; its exit code is 1, as runc's.
+func (f *ociFlags) misused(cmd *cobra.Command, err error) error {
+	return f.tell(fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath()))
 }
 
 // tell reports an error on stderr and in the log. Its exit code is 1, if it has none of its own.

@@ -64,6 +64,7 @@ func registryAddress(ts *testscript.TestScript, neg bool, args []string) {
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"dhow":     func() { os.Exit(Main(os.Args)) },
+		"dhow-oci": func() { os.Exit(Main(os.Args)) },
 		"registry": func() { os.Exit(serveRegistry(os.Args[1])) },
 	})
 }
