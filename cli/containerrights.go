@@ -132,6 +132,8 @@ func (f *containerFlags) resources(spec *engine.Spec, p *problems) {
 	switch {
 	case f.memorySwap == "-1":
 		x.MemorySwap = -1
+	case f.memorySwap == "" && spec.Resources.GetMemoryLimitInBytes() > 0:
+		x.MemorySwap = 2 * spec.Resources.MemoryLimitInBytes // docker's
 	case f.memorySwap != "":
 		x.MemorySwap = p.bytes("memory-swap", f.memorySwap)
 		limit := spec.Resources.MemoryLimitInBytes

@@ -24,11 +24,11 @@ func newUpdateCommand(env *environment) *cobra.Command {
 		if err := p.err(); err != nil {
 			return err
 		}
-		return s.Update(ctx, ref, func(spec *engine.Spec) { f.change(spec, &wanted, restart) })
+		return s.Update(ctx, ref, func(spec *engine.Spec) error { return f.change(spec, &wanted, restart) })
 	})
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		any := false
-		cmd.Flags().Visit(func(*pflag.Flag) { any = true })
+		cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { any = any || f.Changed })
 		if !any {
 			return errors.New("you must provide one or more flags when using this command")
 		}
@@ -45,7 +45,7 @@ func newUpdateCommand(env *environment) *cobra.Command {
 }
 
 // change takes over what the flags name.
-func (f *containerFlags) change(spec, wanted *engine.Spec, restart container.Restart) {
+func (f *containerFlags) change(spec, wanted *engine.Spec, restart container.Restart) error {
 	if spec.Resources == nil {
 		spec.Resources = &cri.LinuxContainerResources{}
 	}
@@ -65,4 +65,8 @@ func (f *containerFlags) change(spec, wanted *engine.Spec, restart container.Res
 			set()
 		}
 	}
+	if swap := spec.Extra.MemorySwap; swap > 0 && have.MemoryLimitInBytes > swap {
+		return errors.New("Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time")
+	}
+	return nil
 }

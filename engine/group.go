@@ -85,7 +85,7 @@ func (s *Service) setPaused(ctx context.Context, ref string, paused bool) error 
 }
 
 // Update changes a container's limits and its restart policy, now if it runs, and for its next starts.
-func (s *Service) Update(ctx context.Context, ref string, change func(*Spec)) error {
+func (s *Service) Update(ctx context.Context, ref string, change func(*Spec) error) error {
 	found, err := s.Get(ctx, ref)
 	if err != nil {
 		return err
@@ -95,7 +95,9 @@ func (s *Service) Update(ctx context.Context, ref string, change func(*Spec)) er
 		return err
 	}
 	defer unlock()
-	change(&c.Spec)
+	if err := change(&c.Spec); err != nil {
+		return err
+	}
 	if found.Alive() {
 		runtime, err := s.runtime()
 		if err != nil {
