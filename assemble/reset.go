@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"dhow/container"
 	"dhow/image"
@@ -39,9 +40,27 @@ func Reset(ctx context.Context, c ServerConfig, dirs ...string) error {
 	}
 	say("data")
 	for _, dir := range dirs {
-		failed = errors.Join(failed, os.RemoveAll(dir))
+		failed = errors.Join(failed, removeData(dir))
 	}
 	return failed
+}
+
+// removeData removes a directory. Commands that wait for containers may be taking down their ends there.
+func removeData(dir string) error {
+	deadline := time.After(5 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := os.RemoveAll(dir)
+		if !errors.Is(err, syscall.ENOTEMPTY) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return err
+		}
+	}
 }
 
 // resetContainers leaves their links to network.Reset: no network runs that could detach them.
