@@ -105,17 +105,29 @@ func (f *Fake) Config(name string) *cri.ContainerConfig {
 	return newest.config
 }
 
-// emit tells everybody, as fast as they read. The caller holds mu.
+// eventBacklog is how far a reader of events may be behind.
+const eventBacklog = 256
+
+// emit tells everybody. Who is too slow is dropped. The caller holds mu.
 func (f *Fake) emit(kind cri.ContainerEventType, id, sandbox string) {
 	s := f.sandboxes[sandbox]
 	if s == nil {
 		return
 	}
-	for _, l := range f.listeners {
+	for _, l := range slices.Clone(f.listeners) {
 		select {
 		case l <- &cri.ContainerEventResponse{ContainerId: id, ContainerEventType: kind, CreatedAt: time.Now().UnixNano(), PodSandboxStatus: copied(s)}:
 		default:
+			f.drop(l)
 		}
+	}
+}
+
+// drop closes a listener's channel, once. The caller holds mu.
+func (f *Fake) drop(l chan *cri.ContainerEventResponse) {
+	if i := slices.Index(f.listeners, l); i >= 0 {
+		f.listeners = slices.Delete(f.listeners, i, i+1)
+		close(l)
 	}
 }
 
@@ -223,13 +235,12 @@ func (f *Fake) ListPodSandbox(_ context.Context, filter *cri.PodSandboxFilter) (
 func (f *Fake) Events(ctx context.Context) <-chan *cri.ContainerEventResponse {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	events := make(chan *cri.ContainerEventResponse, 1000)
+	events := make(chan *cri.ContainerEventResponse, eventBacklog)
 	f.listeners = append(f.listeners, events)
 	context.AfterFunc(ctx, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.listeners = slices.DeleteFunc(f.listeners, func(l chan *cri.ContainerEventResponse) bool { return l == events })
-		close(events)
+		f.drop(events)
 	})
 	return events
 }
@@ -256,6 +267,9 @@ func (f *Fake) PortForward(ctx context.Context, id string, port int32, conn io.R
 	}
 	var d net.Dialer
 	pod, err := d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
+	if err != nil {
+		pod, err = d.DialContext(ctx, "tcp", net.JoinHostPort("::1", strconv.Itoa(int(port))))
+	}
 	if err != nil {
 		return err
 	}

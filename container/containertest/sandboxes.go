@@ -1,6 +1,7 @@
 package containertest
 
 import (
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -66,7 +67,7 @@ func nothingThere(r *rig) {
 	_, err = runtime.Exec(ctx, id, container.ExecOptions{Command: []string{"true"}})
 	r.absent("Exec", err)
 	r.absent("Attach", runtime.Attach(ctx, id, container.Streams{Stdout: &buffer{}}))
-	near, far := duplex()
+	near, far := net.Pipe()
 	defer far.Close()
 	r.absent("PortForward", runtime.PortForward(ctx, id, 1, near))
 	_, err = runtime.ContainerStats(ctx, id)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"sync"
 	"time"
@@ -32,9 +31,6 @@ func (b *buffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
-
-// duplex are two ends of a connection.
-func duplex() (near, far net.Conn) { return net.Pipe() }
 
 // exec runs a command that must succeed.
 func (r *rig) exec(id string, command ...string) string {
@@ -329,56 +325,5 @@ func attachSeveral(r *rig) {
 	}
 	if !all("done\n")() {
 		r.Error("the last word did not reach all")
-	}
-}
-
-func portBehaviours() map[string]func(*rig) {
-	return map[string]func(*rig){
-		"a port is forwarded":                        forwardsPort,
-		"forwarding to a port of nobody is an error": forwardsNothing,
-	}
-}
-
-// freePort is one where nobody listens, on this machine nor in a new pod.
-func (r *rig) freePort() int32 {
-	r.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	r.check(err)
-	defer l.Close()
-	return int32(l.Addr().(*net.TCPAddr).Port)
-}
-
-func forwardsPort(r *rig) {
-	port := r.freePort()
-	id := r.launch(r.sh(fmt.Sprintf("nc -l -p %d -e cat", port)))
-	r.eventually("it listens", func() bool { // in hexadecimal, state 0A
-		return r.exec(id, "sh", "-c", fmt.Sprintf("grep -c ':%04X .* 0A ' /proc/net/tcp /proc/net/tcp6 | grep -v ':0$' || true", port)) != ""
-	})
-	near, far := duplex()
-	ended := make(chan error, 1)
-	go func() { ended <- r.Runtime.PortForward(r.ctx, r.sandbox, port, near) }()
-	_, err := io.WriteString(far, "there and back\n")
-	r.check(err)
-	answer := make([]byte, len("there and back\n"))
-	_, err = io.ReadFull(far, answer)
-	r.check(err)
-	if string(answer) != "there and back\n" {
-		r.Errorf("it answers %q", answer)
-	}
-	far.Close()
-	select {
-	case <-ended: // with or without an error: it was we who left
-	case <-time.After(patience):
-		r.Error("forwarding goes on after the client has left")
-	}
-}
-
-func forwardsNothing(r *rig) {
-	port := r.freePort()
-	near, far := duplex()
-	defer far.Close()
-	r.first()
-	if err := r.Runtime.PortForward(r.ctx, r.sandbox, port, near); err == nil {
-		r.Error("there is no error")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"dhow/container"
 	"dhow/image"
@@ -46,6 +47,10 @@ func codeOf(err error) codes.Code {
 }
 
 func explainUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	m, _ := req.(proto.Message)
+	if err := firstOf(checkMessage(m), checkID(m)); err != nil {
+		return nil, err
+	}
 	answer, err := handler(ctx, req)
 	if err != nil {
 		return nil, explain(err)

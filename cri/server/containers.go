@@ -24,7 +24,7 @@ func (s *runtimeService) CreateContainer(ctx context.Context, r *cri.CreateConta
 	case r.Config.GetImage().GetImage() == "":
 		return nil, missing("config.image.image")
 	}
-	if err := completeContainer(r.Config, r.SandboxConfig); err != nil {
+	if err := firstOf(checkContainer(r.Config), completeContainer(r.Config, r.SandboxConfig)); err != nil {
 		return nil, err
 	}
 	id, err := s.Runtime.CreateContainer(ctx, r.PodSandboxId, r.Config, r.SandboxConfig)
@@ -41,6 +41,9 @@ func (s *runtimeService) StartContainer(ctx context.Context, r *cri.StartContain
 
 // StopContainer waits up to the timeout, then kills.
 func (s *runtimeService) StopContainer(ctx context.Context, r *cri.StopContainerRequest) (*cri.StopContainerResponse, error) {
+	if err := checkSeconds("timeout", r.Timeout); err != nil {
+		return nil, err
+	}
 	return &cri.StopContainerResponse{}, s.Runtime.StopContainer(ctx, r.ContainerId, time.Duration(r.Timeout)*time.Second)
 }
 
@@ -69,6 +72,9 @@ func (s *runtimeService) UpdateContainerResources(ctx context.Context, r *cri.Up
 	if r.Linux == nil {
 		return nil, missing("linux")
 	}
+	if err := checkResources("linux", r.Linux); err != nil {
+		return nil, err
+	}
 	err := s.Runtime.UpdateContainerResources(ctx, r.ContainerId, &cri.ContainerResources{Linux: r.Linux})
 	return &cri.UpdateContainerResourcesResponse{}, err
 }
@@ -82,6 +88,9 @@ func (s *runtimeService) ReopenContainerLog(ctx context.Context, r *cri.ReopenCo
 func (s *runtimeService) ExecSync(ctx context.Context, r *cri.ExecSyncRequest) (*cri.ExecSyncResponse, error) {
 	if len(r.Cmd) == 0 {
 		return nil, missing("cmd")
+	}
+	if err := checkSeconds("timeout", r.Timeout); err != nil {
+		return nil, err
 	}
 	if r.Timeout > 0 {
 		var cancel context.CancelFunc

@@ -38,7 +38,6 @@ func TestOlderNamesOfProfilesAreRead(t *testing.T) {
 
 func TestWhatCRIForbidsIsRefused(t *testing.T) {
 	group := &cri.Int64Value{Value: 5}
-	mount := func(m *cri.Mount) *cri.ContainerConfig { return &cri.ContainerConfig{Mounts: []*cri.Mount{m}} }
 	users := func(mode cri.NamespaceMode) *cri.PodSandboxConfig {
 		return &cri.PodSandboxConfig{Linux: &cri.LinuxPodSandboxConfig{SecurityContext: &cri.LinuxSandboxSecurityContext{
 			NamespaceOptions: &cri.NamespaceOption{UsernsOptions: &cri.UserNamespace{Mode: mode}},
@@ -51,10 +50,10 @@ func TestWhatCRIForbidsIsRefused(t *testing.T) {
 		"a container's group without a user": completeContainer(&cri.ContainerConfig{Linux: &cri.LinuxContainerConfig{
 			SecurityContext: &cri.LinuxContainerSecurityContext{RunAsGroup: group},
 		}}, nil),
-		"recursive without read-only": completeContainer(mount(&cri.Mount{RecursiveReadOnly: true}), nil),
-		"recursive that propagates": completeContainer(mount(&cri.Mount{
+		"recursive without read-only": checkMount(&cri.Mount{RecursiveReadOnly: true}),
+		"recursive that propagates": checkMount(&cri.Mount{
 			RecursiveReadOnly: true, Readonly: true, Propagation: cri.MountPropagation_PROPAGATION_BIDIRECTIONAL,
-		}), nil),
+		}),
 		"users of a container": completeSandbox(users(cri.NamespaceMode_CONTAINER)),
 		"users of a target":    completeSandbox(users(cri.NamespaceMode_TARGET)),
 	} {
@@ -62,7 +61,7 @@ func TestWhatCRIForbidsIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := completeContainer(mount(&cri.Mount{RecursiveReadOnly: true, Readonly: true}), nil); err != nil {
+	if err := checkMount(&cri.Mount{RecursiveReadOnly: true, Readonly: true}); err != nil {
 		t.Errorf("a good mount: %v", err)
 	}
 }

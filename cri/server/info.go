@@ -88,6 +88,12 @@ type podResizer interface {
 
 // UpdatePodSandboxResources is best effort by contract: node agents set the pod's group themselves.
 func (s *runtimeService) UpdatePodSandboxResources(ctx context.Context, r *cri.UpdatePodSandboxResourcesRequest) (*cri.UpdatePodSandboxResourcesResponse, error) {
+	if r.Resources == nil {
+		return nil, missing("resources")
+	}
+	if err := checkResources("resources", r.Resources); err != nil {
+		return nil, err
+	}
 	if _, err := s.Runtime.PodSandboxStatus(ctx, r.PodSandboxId); err != nil {
 		return nil, err
 	}

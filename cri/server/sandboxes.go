@@ -22,7 +22,7 @@ func (s *runtimeService) RunPodSandbox(ctx context.Context, r *cri.RunPodSandbox
 	case r.Config.GetMetadata() == nil:
 		return nil, missing("config.metadata")
 	}
-	if err := completeSandbox(r.Config); err != nil {
+	if err := firstOf(checkSandbox(r.Config), completeSandbox(r.Config)); err != nil {
 		return nil, err
 	}
 	id, err := s.Runtime.RunPodSandbox(ctx, r.Config, r.RuntimeHandler)

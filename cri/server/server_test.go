@@ -16,7 +16,7 @@ import (
 	"dhow/container/containertest"
 )
 
-func newService(t *testing.T) (*runtimeService, *containertest.Fake) {
+func newService(t testing.TB) (*runtimeService, *containertest.Fake) {
 	t.Helper()
 	fake := containertest.NewFake()
 	log := slog.New(slog.DiscardHandler)
@@ -26,7 +26,7 @@ func newService(t *testing.T) (*runtimeService, *containertest.Fake) {
 }
 
 // runPod is a pod with a container that runs.
-func runPod(t *testing.T, s *runtimeService) (sandbox, id string) {
+func runPod(t testing.TB, s *runtimeService) (sandbox, id string) {
 	t.Helper()
 	ctx := t.Context()
 	pod := &cri.PodSandboxConfig{Metadata: &cri.PodSandboxMetadata{Name: "p", Namespace: "n"}}

@@ -195,6 +195,11 @@ func (s *runtimeService) Attach(ctx context.Context, r *cri.AttachRequest) (*cri
 
 // PortForward prepares connections to a pod's ports.
 func (s *runtimeService) PortForward(ctx context.Context, r *cri.PortForwardRequest) (*cri.PortForwardResponse, error) {
+	for _, port := range r.Port {
+		if err := checkPort("port", port, 1); err != nil {
+			return nil, err
+		}
+	}
 	sandbox, err := s.Runtime.PodSandboxStatus(ctx, r.PodSandboxId)
 	if err != nil {
 		return nil, err
