@@ -1,14 +1,14 @@
 package container
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/internal/apparmortest"
 )
 
 // leftOut says what a test cannot do here, and why; test/vm/run lists these lines.
@@ -17,57 +17,13 @@ func leftOut(t testing.TB, format string, args ...any) {
 	t.Logf("left out: "+format, args...)
 }
 
-const appArmorDir = "/sys/kernel/security/apparmor/"
-
-// The modes of a compiled profile (security/apparmor/policy_unpack.c).
-const (
-	enforce  = 0
-	complain = 1
-)
-
-// compiled is the smallest profile that the kernel takes: it has no rules. Enforced, it forbids everything.
-func compiled(name string, mode uint32) []byte {
-	var b bytes.Buffer
-	text := func(code byte, s string) {
-		b.WriteByte(code)
-		_ = binary.Write(&b, binary.LittleEndian, uint16(len(s)+1))
-		b.WriteString(s + "\x00")
-	}
-	numbers := func(all ...uint32) {
-		for _, n := range all {
-			b.WriteByte(2)
-			_ = binary.Write(&b, binary.LittleEndian, n)
-		}
-	}
-	const tag, str, open, end = 4, 5, 7, 8
-	text(tag, "version")
-	numbers(5)
-	text(tag, "profile")
-	b.WriteByte(open)
-	text(str, name)
-	text(tag, "flags")
-	b.WriteByte(open)
-	numbers(0, mode, 0)
-	b.WriteByte(end)
-	numbers(0, 0, 0, 0) // capabilities
-	b.WriteByte(end)
-	return b.Bytes()
-}
-
-// loadAppArmor loads a profile for as long as a test runs.
-func loadAppArmor(t *testing.T, name string, mode uint32) {
-	t.Helper()
-	check(t, os.WriteFile(appArmorDir+".load", compiled(name, mode), 0))
-	t.Cleanup(func() { check(t, os.WriteFile(appArmorDir+".remove", []byte(name), 0)) })
-}
-
 func TestContainersAreConfinedByAppArmor(t *testing.T) {
 	if !appArmorEnabled() {
 		leftOut(t, "AppArmor: this kernel has none enabled")
 		return
 	}
 	named := fmt.Sprintf("dhow-test-%d", os.Getpid())
-	loadAppArmor(t, named, complain)
+	apparmortest.Load(t, named, apparmortest.Complain)
 	local := &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Localhost, LocalhostRef: named}
 	for _, c := range []struct {
 		what       string
@@ -103,14 +59,14 @@ func TestContainersAreConfinedByAppArmor(t *testing.T) {
 			if got := now(); got != c.want {
 				t.Errorf("it is %s, want %s", got, c.want)
 			}
-			loadAppArmor(t, DefaultAppArmor, complain)
+			apparmortest.Load(t, DefaultAppArmor, apparmortest.Complain)
 			if got := now(); got != c.then {
 				t.Errorf("with a default profile it is %s, want %s", got, c.then)
 			}
 		})
 	}
 	strict := named + "-strict"
-	loadAppArmor(t, strict, enforce)
+	apparmortest.Load(t, strict, apparmortest.Enforce)
 	config := command("cat", "/etc/passwd")
 	r := newRig(t)
 	if _, status := r.result(config); status.ExitCode != 0 {

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,8 +45,46 @@ func (n *Node) securityContext(pod *corev1.Pod, c *corev1.Container) (*cri.Linux
 		profile = common.SeccompProfile
 	}
 	var err error
-	s.Seccomp, err = n.seccomp(profile)
-	return s, err
+	if s.Seccomp, err = n.seccomp(profile); err != nil {
+		return nil, err
+	}
+	s.SelinuxOptions = seLinux(own.SELinuxOptions, common.SELinuxOptions)
+	confined := own.AppArmorProfile
+	if confined == nil {
+		confined = common.AppArmorProfile
+	}
+	return s, appArmor(confined, s)
+}
+
+// appArmor fills in the profile that is asked for, in both of CRI's fields. Where nobody asks it is the runtime's affair.
+func appArmor(p *corev1.AppArmorProfile, s *cri.LinuxContainerSecurityContext) error {
+	switch {
+	case p == nil:
+	case p.Type == corev1.AppArmorProfileTypeUnconfined:
+		s.ApparmorProfile = "unconfined"
+		s.Apparmor = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Unconfined}
+	case p.Type == corev1.AppArmorProfileTypeLocalhost && p.LocalhostProfile == nil:
+		return configError{errors.New("localhostProfile must name an AppArmor profile that is loaded")}
+	case p.Type == corev1.AppArmorProfileTypeLocalhost:
+		s.ApparmorProfile = "localhost/" + *p.LocalhostProfile
+		s.Apparmor = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Localhost, LocalhostRef: *p.LocalhostProfile}
+	default:
+		s.ApparmorProfile = "runtime/default"
+		s.Apparmor = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_RuntimeDefault}
+	}
+	return nil
+}
+
+// seLinux is the context that is asked for. Kernels without SELinux have no use for it, and pods that name one are
+// meant to run there, too.
+func seLinux(own, common *corev1.SELinuxOptions) *cri.SELinuxOption {
+	if own == nil {
+		own = common
+	}
+	if _, err := os.Stat("/sys/fs/selinux/enforce"); err != nil || own == nil {
+		return nil
+	}
+	return &cri.SELinuxOption{User: own.User, Role: own.Role, Type: own.Type, Level: own.Level}
 }
 
 func int64Value(values ...*int64) *cri.Int64Value {

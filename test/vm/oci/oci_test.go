@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"dhow/internal/apparmortest"
 )
 
 // bundle is one whose root has busybox, made of the program's own example.
@@ -140,5 +142,20 @@ func TestSystemdIsMissedInWords(t *testing.T) {
 	out, err := dhow("--systemd-cgroup", "run", "--bundle", dir, "scope")
 	if err == nil || !strings.Contains(out, "systemd does not run on this machine; leave --systemd-cgroup out") {
 		t.Errorf("it says %s", out)
+	}
+}
+
+// Docker names its profile for every container where the kernel has AppArmor.
+func TestAContainerIsConfinedByItsProfile(t *testing.T) {
+	t.Cleanup(func() { _ = os.Remove(group) })
+	apparmortest.Load(t, "dhow-vm-oci", apparmortest.Complain)
+	dir := bundle(t, func(s *specs.Spec) {
+		s.Linux.CgroupsPath = "/dhow-vm-oci/confined"
+		s.Process.ApparmorProfile = "dhow-vm-oci"
+	}, "sh", "-c", "read profile < /proc/self/attr/current; exec sleep 1000")
+	must(t, "run", "--detach", "--bundle", dir, "confined")
+	t.Cleanup(func() { must(t, "delete", "--force", "confined") })
+	if out := must(t, "exec", "confined", "sh", "-c", "read profile < /proc/self/attr/current; echo \"$profile\""); out != "dhow-vm-oci (complain)" {
+		t.Errorf("what is executed has %q", out)
 	}
 }
