@@ -78,6 +78,7 @@ func benchmarkPeer(b *testing.B, name string) {
 	if err != nil {
 		b.Skipf("%s is not installed", name)
 	}
+	b.Cleanup(func() { RemoveEmptyGroups(benchGroup()) }) // a run that was cut short leaves it
 	bundle := b.TempDir()
 	data, err := json.Marshal(equivalent(b, newBusybox(b).lower))
 	check(b, err)
@@ -96,6 +97,9 @@ func benchmarkPeer(b *testing.B, name string) {
 		}
 	}
 }
+
+// benchGroup is the control group of peers' containers.
+func benchGroup() string { return fmt.Sprintf("/dhow-bench-%d", os.Getpid()) }
 
 // hideUnified spares crun a machine that has version 2 of cgroups beside version 1, which it refuses. What this
 // thread starts sees version 1 only; the thread ends with the goroutine.
@@ -128,7 +132,7 @@ func equivalent(b *testing.B, root string) *specs.Spec {
 			{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: append(flags, "relatime", "ro")},
 		},
 		Linux: &specs.Linux{
-			CgroupsPath: fmt.Sprintf("/dhow-bench-%d", os.Getpid()), MaskedPaths: defaultMasked, ReadonlyPaths: defaultReadOnly,
+			CgroupsPath: benchGroup(), MaskedPaths: defaultMasked, ReadonlyPaths: defaultReadOnly,
 			Resources: &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}},
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.PIDNamespace}, {Type: specs.NetworkNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
