@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
+	"dhow/image/download"
 	"dhow/image/filelock"
 	"dhow/image/platform"
 )
@@ -47,7 +50,7 @@ func (s *Store) arrive(ctx context.Context, a arrival, full []string, digest str
 	if err != nil {
 		return r, err
 	}
-	defer lease.end()
+	defer lease.End()
 	if err := lease.Hold(r.Layers...); err != nil {
 		return r, err
 	}
@@ -181,6 +184,62 @@ func (s *Store) stageIncoming(ctx context.Context, lease *Lease, in incoming, pr
 	p := Progress{Digest: in.desc.Digest.String(), Status: "extracting", Total: in.desc.Size}
 	made, err := s.stage(lease, &counting{Reader: &cancelable{ctx, body}, p: p, tell: progress})
 	return made, errors.Join(err, body.Close())
+}
+
+// stageRemote downloads a blob into a file and unpacks it on the way. What has come stays when the connection breaks,
+// and the next attempt, of this process or another, goes on there.
+func (s *Store) stageRemote(ctx context.Context, lease *Lease, in incoming, progress func(Progress)) (staged, error) {
+	hex := bare(in.desc.Digest.String())
+	unlock, err := filelock.Wait(ctx, s.path("locks", "blob-"+hex), func() {})
+	if err != nil {
+		return staged{}, err
+	}
+	defer unlock()
+	path := s.path("downloads", hex)
+	made, suspect, err := s.stageFile(ctx, lease, path, in, progress)
+	if suspect {
+		made, _, err = s.stageFile(ctx, lease, path, in, progress)
+	}
+	return made, err
+}
+
+// stageFile calls a failure suspect if it may come of what was there before, which a crash may have spoilt.
+func (s *Store) stageFile(ctx context.Context, lease *Lease, path string, in incoming, progress func(Progress)) (made staged, suspect bool, err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return made, false, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	d := download.New(f, in.desc.Size)
+	before, err := d.Begin()
+	if err != nil {
+		cancel(nil)
+		return made, false, errors.Join(err, f.Close())
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.End(d.Fetch(ctx, in.open, func(r io.Reader, before int64) io.Reader {
+			p := Progress{Digest: in.desc.Digest.String(), Status: "downloading", Done: before, Total: in.desc.Size}
+			progress(p)
+			return &counting{Reader: r, p: p, tell: progress}
+		}))
+	}()
+	made, err = s.stage(lease, d)
+	if err == nil {
+		err = d.Verify(in.desc.Digest.String())
+	}
+	broke := d.Broke()
+	cancel(err) // who waits for the rest of a broken archive waits no more
+	<-ended
+	full := errors.Is(err, unix.ENOSPC)
+	keep := err != nil && broke && !full
+	suspect = err != nil && !keep && !full && before > 0
+	err = errors.Join(err, f.Close())
+	if !keep {
+		err = errors.Join(err, ignoreMissing(os.Remove(path)))
+	}
+	return made, suspect, err
 }
 
 // noteBlobs remembers as what the layers came, for pushes.

@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/image/leases"
 	"dhow/image/names"
 	"dhow/image/registry"
 	"dhow/image/spec"
@@ -121,6 +122,9 @@ type Progress struct {
 	Status      string // "waiting", "downloading", "extracting", "done", "exists"; "uploading", "pushed", "mounted"
 	Done, Total int64  // bytes; Total is -1 when unknown
 }
+
+// Lease keeps layers and images from being swept; see package leases.
+type Lease = leases.Lease
 
 // What images are made of; see package spec.
 type (

@@ -31,7 +31,7 @@ type staged struct {
 
 // stage unpacks an archive in the lease's workplace.
 func (s *Store) stage(lease *Lease, archive io.Reader) (staged, error) {
-	dir, err := lease.work("layer-")
+	dir, err := lease.Work("layer-")
 	if err != nil {
 		return staged{}, err
 	}

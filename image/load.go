@@ -44,7 +44,7 @@ func (s *Store) load(ctx context.Context, r io.Reader, o LoadOptions) ([]string,
 	if err != nil {
 		return nil, err
 	}
-	defer lease.end()
+	defer lease.End()
 	f, err := asFile(lease, &cancelable{ctx, r})
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func asFile(lease *Lease, r *cancelable) (*os.File, error) {
 		return nil, err
 	}
 	defer done()
-	dir, err := lease.work("load-")
+	dir, err := lease.Work("load-")
 	if err != nil {
 		return nil, err
 	}

@@ -108,7 +108,7 @@ func (s *Store) Commit(ctx context.Context, key string, c Commit) (string, error
 	if err != nil {
 		return "", err
 	}
-	defer lease.end()
+	defer lease.End()
 	layer, err := s.CommitLayer(ctx, lease, key, c.Created)
 	if err != nil {
 		return "", err

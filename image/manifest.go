@@ -61,7 +61,7 @@ func (s *Store) compress(ctx context.Context, lease *Lease, id string) (path str
 		return "", d, err
 	}
 	defer archive.Close()
-	dir, err := lease.work("push-")
+	dir, err := lease.Work("push-")
 	if err != nil {
 		return "", d, err
 	}

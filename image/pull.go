@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/image/download"
 	"dhow/image/names"
 	"dhow/image/platform"
 	"dhow/image/registry"
@@ -126,7 +127,7 @@ func (s *Store) pullFrom(ctx context.Context, ref name.Reference, from *registry
 
 // interrupted tells whether the same pull may succeed later.
 func interrupted(err error) bool {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, errAnother) {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, download.ErrAnother) {
 		return false
 	}
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF) ||

@@ -80,7 +80,7 @@ func (s *Store) push(ctx context.Context, r record, to *registry.Source, progres
 	if err != nil {
 		return Pushed{}, err
 	}
-	defer lease.end()
+	defer lease.End()
 	if err := lease.Hold(r.Layers...); err != nil {
 		return Pushed{}, err
 	}

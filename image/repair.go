@@ -193,7 +193,7 @@ func (s *Store) Verify(ctx context.Context) ([]Damage, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer lease.end()
+	defer lease.End()
 	records, err := s.records()
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ func (s *Store) Save(ctx context.Context, w io.Writer, format archive.Format, re
 	if err != nil {
 		return err
 	}
-	defer lease.end()
+	defer lease.End()
 	var sources []archive.Source
 	at := map[string]int{}
 	for _, ref := range refs {
@@ -152,7 +152,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) (id st
 	if err != nil {
 		return "", err
 	}
-	defer lease.end()
+	defer lease.End()
 	layer, err := s.PutLayer(ctx, lease, r)
 	if err != nil {
 		return "", s.tidyIfFull(fmt.Errorf("import: %w", err))

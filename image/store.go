@@ -12,6 +12,7 @@ import (
 
 	"dhow/image/filelock"
 	"dhow/image/layers"
+	"dhow/image/leases"
 )
 
 // Store is the image store of one directory. Several processes may use it at once: what they share is files
@@ -33,6 +34,7 @@ type Store struct {
 	file   string // registries.yaml
 	log    *slog.Logger
 	limits layers.Limits
+	leases leases.Dir
 	fail   func(point string) error // tests': an error at a named step, or nil
 
 	mu    sync.Mutex
@@ -52,6 +54,7 @@ func New(c Config) (*Store, error) {
 		c.Log = slog.Default()
 	}
 	s := &Store{dir: c.Dir, file: c.RegistriesFile, log: c.Log, pulls: map[string]*sync.Mutex{}, fail: func(string) error { return nil }}
+	s.leases = leases.Dir{Path: s.path("leases"), Work: s.path("tmp"), Publishing: s.publishing, Log: c.Log}
 	for _, name := range folders {
 		if err := os.MkdirAll(s.path(name), 0o700); err != nil {
 			return nil, fmt.Errorf("open image store: %w", err)
@@ -71,6 +74,9 @@ func (s *Store) path(elem ...string) string {
 func (s *Store) lock(how int) (unlock func(), err error) {
 	return filelock.Lock(s.path("lock"), how)
 }
+
+// Lease implements Maker.
+func (s *Store) Lease(_ context.Context, name string) (*Lease, error) { return s.leases.Take(name) }
 
 // publishing does something under the shared lock.
 func (s *Store) publishing(do func() error) error {

@@ -12,6 +12,7 @@ import (
 
 	"dhow/image/filelock"
 	"dhow/image/layers"
+	"dhow/image/leases"
 )
 
 // unfinishedKept is how long what came of an interrupted pull waits for the next one.
@@ -45,12 +46,12 @@ func (s *Store) mark() (marks, error) {
 		}
 		m.images[bare(snap.Image)] = true
 	}
-	leases, err := s.livingLeases()
+	living, err := s.leases.Living()
 	if err != nil {
 		return m, err
 	}
-	for _, dir := range leases {
-		held, images, err := heldIn(dir)
+	for _, dir := range living {
+		held, images, err := leases.HeldIn(dir)
 		if err != nil {
 			return m, err
 		}
@@ -156,7 +157,7 @@ const unfinishedPrefix = "unfinished pull of "
 
 // expireUnfinished forgets interrupted pulls that nobody took up again. The caller has the exclusive lock.
 func (s *Store) expireUnfinished(now time.Time) error {
-	names, err := filepath.Glob(s.path("leases", "*", leaseName))
+	names, err := filepath.Glob(s.path("leases", "*", leases.NameFile))
 	if err != nil {
 		return err
 	}

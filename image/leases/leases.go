@@ -1,11 +1,14 @@
-package image
+// Package leases keeps layers and images from being swept while somebody makes or needs them. It sweeps nothing itself.
+package leases
 
 import (
-	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,12 +19,21 @@ import (
 	"dhow/image/filelock"
 )
 
+// Dir is where the leases of one store are.
+type Dir struct {
+	// Path has a folder for each lease; Work one, of the same name, for what is made under it.
+	Path, Work string
+	// Publishing does something while nothing is swept.
+	Publishing func(do func() error) error
+	Log        *slog.Logger
+}
+
 // Lease keeps layers and images from being swept, and has a place for what is being made. It is a folder with an
 // empty file for each thing that it holds; one without a name lives while its lock is held.
 type Lease struct {
-	store *Store
-	id    string
-	name  string
+	in   Dir
+	id   string
+	name string
 
 	once   sync.Once
 	unlock func() // of a lease without a name
@@ -29,27 +41,28 @@ type Lease struct {
 
 // files in a lease's folder
 const (
-	leaseLock = "lock"
-	leaseName = "name"
+	lockFile  = "lock"
+	NameFile  = "name" // of one with a name
 	heldLayer = "layer-"
 	heldImage = "image-"
 )
 
-// Lease implements Maker.
-func (s *Store) Lease(_ context.Context, name string) (*Lease, error) {
-	l := &Lease{store: s, id: "named-" + hashName(name), name: name}
+// Take makes a lease, or finds the one of that name.
+func (d Dir) Take(name string) (*Lease, error) {
+	sum := sha256.Sum256([]byte(name))
+	l := &Lease{in: d, id: "named-" + hex.EncodeToString(sum[:]), name: name}
 	if name == "" {
 		l.id = "work-" + rand.Text()
 	}
-	err := s.publishing(func() error {
+	err := d.Publishing(func() error {
 		if err := os.MkdirAll(l.dir(), 0o700); err != nil {
 			return err
 		}
 		if name != "" {
-			return os.WriteFile(filepath.Join(l.dir(), leaseName), []byte(name), 0o600)
+			return os.WriteFile(filepath.Join(l.dir(), NameFile), []byte(name), 0o600)
 		}
 		var err error
-		l.unlock, err = filelock.Lock(filepath.Join(l.dir(), leaseLock), unix.LOCK_EX)
+		l.unlock, err = filelock.Lock(filepath.Join(l.dir(), lockFile), unix.LOCK_EX)
 		return err
 	})
 	if err != nil {
@@ -66,7 +79,7 @@ func (l *Lease) String() string {
 	return l.id
 }
 
-func (l *Lease) dir() string { return l.store.path("leases", l.id) }
+func (l *Lease) dir() string { return filepath.Join(l.in.Path, l.id) }
 
 // Hold keeps layers from being swept, whether they are there already or not.
 func (l *Lease) Hold(layers ...string) error { return l.hold(heldLayer, layers) }
@@ -75,9 +88,9 @@ func (l *Lease) Hold(layers ...string) error { return l.hold(heldLayer, layers) 
 func (l *Lease) HoldImage(id string) error { return l.hold(heldImage, []string{id}) }
 
 func (l *Lease) hold(kind string, digests []string) error {
-	return l.store.publishing(func() error {
+	return l.in.Publishing(func() error {
 		for _, d := range digests {
-			f, err := os.OpenFile(filepath.Join(l.dir(), kind+bare(d)), os.O_CREATE|os.O_WRONLY, 0o600)
+			f, err := os.OpenFile(filepath.Join(l.dir(), kind+strings.TrimPrefix(d, "sha256:")), os.O_CREATE|os.O_WRONLY, 0o600)
 			if err == nil {
 				err = f.Close()
 			}
@@ -93,7 +106,8 @@ func (l *Lease) hold(kind string, digests []string) error {
 func (l *Lease) Drop(digests ...string) error {
 	for _, d := range digests {
 		for _, kind := range []string{heldLayer, heldImage} {
-			if err := ignoreMissing(os.Remove(filepath.Join(l.dir(), kind+bare(d)))); err != nil {
+			err := os.Remove(filepath.Join(l.dir(), kind+strings.TrimPrefix(d, "sha256:")))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("lease %s: %w", l, err)
 			}
 		}
@@ -102,27 +116,28 @@ func (l *Lease) Drop(digests ...string) error {
 }
 
 // Held are the digests of layers and images that it holds.
-func (l *Lease) Held() (layers, images []string, err error) { return heldIn(l.dir()) }
+func (l *Lease) Held() (layers, images []string, err error) { return HeldIn(l.dir()) }
 
-func heldIn(dir string) (layers, images []string, err error) {
+// HeldIn are those that the lease of a folder holds.
+func HeldIn(dir string) (layers, images []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, e := range entries {
-		if hex, ok := strings.CutPrefix(e.Name(), heldLayer); ok {
-			layers = append(layers, "sha256:"+hex)
+		if digits, ok := strings.CutPrefix(e.Name(), heldLayer); ok {
+			layers = append(layers, "sha256:"+digits)
 		}
-		if hex, ok := strings.CutPrefix(e.Name(), heldImage); ok {
-			images = append(images, "sha256:"+hex)
+		if digits, ok := strings.CutPrefix(e.Name(), heldImage); ok {
+			images = append(images, "sha256:"+digits)
 		}
 	}
 	return layers, images, nil
 }
 
-// work makes a folder for something in the making; it goes with the lease.
-func (l *Lease) work(pattern string) (string, error) {
-	dir := l.store.path("tmp", l.id)
+// Work makes a folder for something in the making; it goes with the lease.
+func (l *Lease) Work(pattern string) (string, error) {
+	dir := filepath.Join(l.in.Work, l.id)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
@@ -151,7 +166,7 @@ func apart(dir string) {
 func (l *Lease) Release() error {
 	var err error
 	l.once.Do(func() {
-		err = errors.Join(os.RemoveAll(l.store.path("tmp", l.id)), l.store.publishing(func() error {
+		err = errors.Join(os.RemoveAll(filepath.Join(l.in.Work, l.id)), l.in.Publishing(func() error {
 			return os.RemoveAll(l.dir())
 		}))
 		if l.unlock != nil {
@@ -161,27 +176,27 @@ func (l *Lease) Release() error {
 	return err
 }
 
-// end is Release for a defer whose error nobody is told.
-func (l *Lease) end() {
+// End is Release for a defer whose error nobody is told.
+func (l *Lease) End() {
 	if err := l.Release(); err != nil {
-		l.store.log.Debug("lease left behind", "lease", l.String(), "err", err)
+		l.in.Log.Debug("lease left behind", "lease", l.String(), "err", err)
 	}
 }
 
-// livingLeases lists the folders of leases that somebody holds, and removes the others. The caller has the exclusive lock.
-func (s *Store) livingLeases() ([]string, error) {
-	entries, err := os.ReadDir(s.path("leases"))
+// Living lists the folders of leases that somebody holds, and removes the others. The caller has the exclusive lock.
+func (d Dir) Living() ([]string, error) {
+	entries, err := os.ReadDir(d.Path)
 	if err != nil {
 		return nil, err
 	}
 	var living []string
 	for _, e := range entries {
-		dir := s.path("leases", e.Name())
-		if _, err := os.Stat(filepath.Join(dir, leaseName)); err == nil {
+		dir := filepath.Join(d.Path, e.Name())
+		if _, err := os.Stat(filepath.Join(dir, NameFile)); err == nil {
 			living = append(living, dir)
 			continue
 		}
-		unlock, err := filelock.Lock(filepath.Join(dir, leaseLock), unix.LOCK_EX|unix.LOCK_NB)
+		unlock, err := filelock.Lock(filepath.Join(dir, lockFile), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case errors.Is(err, unix.EWOULDBLOCK):
 			living = append(living, dir)
