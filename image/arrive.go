@@ -16,6 +16,7 @@ import (
 	"dhow/image/download"
 	"dhow/image/filelock"
 	"dhow/image/platform"
+	"dhow/image/records"
 )
 
 // layersAtOnce bounds the parallel downloads, uploads and unpackings of one image.
@@ -41,7 +42,7 @@ type incoming struct {
 }
 
 // arrive stores an image with all its layers under names, which are in full; digest is by which it was asked for.
-func (s *Store) arrive(ctx context.Context, a arrival, full []string, digest string, progress func(Progress)) (record, error) {
+func (s *Store) arrive(ctx context.Context, a arrival, full []string, digest string, progress func(Progress)) (records.Image, error) {
 	r, err := a.record()
 	if err != nil {
 		return r, err
@@ -67,9 +68,9 @@ func (s *Store) arrive(ctx context.Context, a arrival, full []string, digest str
 }
 
 // record describes the image, or says why it is none.
-func (a arrival) record() (record, error) {
-	r := record{ID: digestOf(a.config), Raw: a.config, Manifest: a.manifest, MediaType: a.mediaType, Stored: time.Now().UTC()}
-	spec, err := r.spec()
+func (a arrival) record() (records.Image, error) {
+	r := records.Image{ID: digestOf(a.config), Raw: a.config, Manifest: a.manifest, MediaType: a.mediaType, Stored: time.Now().UTC()}
+	spec, err := r.Spec()
 	if err != nil {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) || len(a.config) == 0 {
@@ -109,7 +110,7 @@ func (a arrival) record() (record, error) {
 }
 
 // addLayers adds them in parallel, each once.
-func (s *Store) addLayers(ctx context.Context, lease *Lease, r record, a arrival, progress func(Progress)) error {
+func (s *Store) addLayers(ctx context.Context, lease *Lease, r records.Image, a arrival, progress func(Progress)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(layersAtOnce)
 	seen := map[string]bool{}
@@ -146,7 +147,7 @@ func (s *Store) addLayer(ctx context.Context, lease *Lease, diffID string, in in
 		progress(p)
 		return nil
 	}
-	unlock, err := filelock.Wait(ctx, s.path("locks", "layer-"+bare(diffID)), func() {
+	unlock, err := filelock.Wait(ctx, s.path("locks", "layer-"+records.Bare(diffID)), func() {
 		progress(Progress{Digest: p.Digest, Status: "waiting", Total: p.Total})
 	})
 	if err != nil {
@@ -189,7 +190,7 @@ func (s *Store) stageIncoming(ctx context.Context, lease *Lease, in incoming, pr
 // stageRemote downloads a blob into a file and unpacks it on the way. What has come stays when the connection breaks,
 // and the next attempt, of this process or another, goes on there.
 func (s *Store) stageRemote(ctx context.Context, lease *Lease, in incoming, progress func(Progress)) (staged, error) {
-	hex := bare(in.desc.Digest.String())
+	hex := records.Bare(in.desc.Digest.String())
 	unlock, err := filelock.Wait(ctx, s.path("locks", "blob-"+hex), func() {})
 	if err != nil {
 		return staged{}, err
@@ -243,7 +244,7 @@ func (s *Store) stageFile(ctx context.Context, lease *Lease, path string, in inc
 }
 
 // noteBlobs remembers as what the layers came, for pushes.
-func (s *Store) noteBlobs(r record, a arrival) error {
+func (s *Store) noteBlobs(r records.Image, a arrival) error {
 	if a.from == "" {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 
 	"dhow/image/leases"
 	"dhow/image/names"
+	"dhow/image/records"
 	"dhow/image/registry"
 	"dhow/image/spec"
 	"dhow/internal/rootfs"
@@ -148,5 +149,5 @@ var (
 	// ErrConflict is a removal that docker's users must force.
 	ErrConflict = errors.New("conflict")
 	// ErrAmbiguous is the beginning of several ids.
-	ErrAmbiguous = errors.New("multiple IDs found with provided prefix")
+	ErrAmbiguous = records.ErrAmbiguous
 )

@@ -45,7 +45,7 @@ func FuzzConfig(f *testing.F) {
 				t.Errorf("layer %q was taken", id)
 			}
 		}
-		if _, err := r.spec(); err != nil {
+		if _, err := r.Spec(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -7,15 +7,16 @@ import (
 	"time"
 
 	"dhow/image/names"
+	"dhow/image/records"
 )
 
 // Inspect implements Maker.
 func (s *Store) Inspect(_ context.Context, ref string) (*Details, error) {
-	r, err := s.find(ref)
+	r, err := s.index.Find(ref)
 	if err != nil {
 		return nil, err
 	}
-	tags, err := s.tags()
+	tags, err := s.index.AllTags()
 	if err != nil {
 		return nil, err
 	}
@@ -24,16 +25,16 @@ func (s *Store) Inspect(_ context.Context, ref string) (*Details, error) {
 
 // List is Inspect of all images, newest first.
 func (s *Store) List(context.Context) ([]*Details, error) {
-	records, err := s.records()
+	known, err := s.index.All()
 	if err != nil {
 		return nil, err
 	}
-	tags, err := s.tags()
+	tags, err := s.index.AllTags()
 	if err != nil {
 		return nil, err
 	}
-	all := make([]*Details, 0, len(records))
-	for _, r := range records {
+	all := make([]*Details, 0, len(known))
+	for _, r := range known {
 		d, err := s.details(r, tags)
 		if err != nil {
 			return nil, err
@@ -44,8 +45,8 @@ func (s *Store) List(context.Context) ([]*Details, error) {
 	return all, nil
 }
 
-func (s *Store) details(r record, tags []tag) (*Details, error) {
-	spec, err := r.spec()
+func (s *Store) details(r records.Image, tags []records.Tag) (*Details, error) {
+	spec, err := r.Spec()
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +70,7 @@ func (s *Store) details(r record, tags []tag) (*Details, error) {
 	return d, nil
 }
 
-func (d *Details) addName(t tag) {
+func (d *Details) addName(t records.Tag) {
 	repository, tagged, digest := names.Cut(t.Ref)
 	if tagged != "" {
 		d.Names = append(d.Names, t.Ref)
@@ -135,4 +136,14 @@ func (d *Details) created() time.Time {
 		return time.Time{}
 	}
 	return *d.Spec.Created
+}
+
+// HasRepository tells whether any tag of a repository is here.
+func (s *Store) HasRepository(_ context.Context, repository string) bool {
+	full, err := names.Normalize(repository)
+	if err != nil {
+		return false
+	}
+	found, err := s.ofRepository(full)
+	return err == nil && len(found) > 0
 }

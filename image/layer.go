@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"dhow/image/layers"
+	"dhow/image/records"
 )
 
 // layer is the folder of a layer, there or not.
-func (s *Store) layer(diffID string) string { return s.path("layers", bare(diffID)) }
+func (s *Store) layer(diffID string) string { return s.path("layers", records.Bare(diffID)) }
 
 // have says whether a layer is unpacked already.
 func (s *Store) have(diffID string) bool {
@@ -77,7 +78,7 @@ func (s *Store) PutLayer(ctx context.Context, lease *Lease, archive io.Reader) (
 
 // CommitLayer implements Maker.
 func (s *Store) CommitLayer(ctx context.Context, lease *Lease, key string, at time.Time) (Layer, error) {
-	upper := s.path("snapshots", hashName(key), "upper")
+	upper := s.path("snapshots", records.HashName(key), "upper")
 	if _, err := os.Stat(upper); err != nil {
 		return Layer{}, fmt.Errorf("commit %s: %w", key, err)
 	}
@@ -148,7 +149,7 @@ const blobsFile = "blobs.json"
 
 // blobs lists what a layer was pulled or pushed as.
 func (s *Store) blobs(diffID string) ([]blob, error) {
-	all, err := read[[]blob](filepath.Join(s.layer(diffID), blobsFile))
+	all, err := records.Read[[]blob](filepath.Join(s.layer(diffID), blobsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -185,6 +186,6 @@ func (s *Store) noteBlob(diffID string, b blob, repository string) error {
 		if more := len(all[at].Repositories) - repositoriesMost; more > 0 {
 			all[at].Repositories = all[at].Repositories[more:]
 		}
-		return ignoreMissing(s.put(filepath.Join(s.layer(diffID), blobsFile), all))
+		return ignoreMissing(records.Write(s.path("tmp"), filepath.Join(s.layer(diffID), blobsFile), all))
 	})
 }

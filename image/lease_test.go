@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dhow/image/layers/layerstest"
+	"dhow/image/records"
 )
 
 func put(t *testing.T, s *Store, lease *Lease, file string) Layer {
@@ -171,7 +172,7 @@ func TestRemovalByIDGoesByDockersRules(t *testing.T) {
 	if gone, err := s.Remove(t.Context(), host+"/b:1", RemoveOptions{}); err != nil || len(gone.Untagged) != 1 || len(gone.Deleted) != 0 {
 		t.Errorf("one of its names: %+v, %v", gone, err)
 	}
-	gone, err := s.Remove(t.Context(), bare(p.ID)[:8], RemoveOptions{})
+	gone, err := s.Remove(t.Context(), records.Bare(p.ID)[:8], RemoveOptions{})
 	if err != nil || len(gone.Untagged) != 3 || len(gone.Deleted) != 1+layerCount || gone.Bytes == 0 {
 		t.Errorf("with two names of one repository: %+v, %v", gone, err)
 	}

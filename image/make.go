@@ -15,6 +15,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"dhow/image/names"
+	"dhow/image/records"
 )
 
 // Put implements Maker.
@@ -37,7 +38,7 @@ func (s *Store) Put(_ context.Context, spec Spec, tags ...string) (string, error
 	if err != nil {
 		return "", err
 	}
-	r := record{ID: digestOf(raw), Layers: spec.RootFS.DiffIDs, Stored: time.Now().UTC(), Raw: raw}
+	r := records.Image{ID: digestOf(raw), Layers: spec.RootFS.DiffIDs, Stored: time.Now().UTC(), Raw: raw}
 	if err := s.publishing(func() error { return s.putImage(r, full, "") }); err != nil {
 		return "", fmt.Errorf("put image: %w", err)
 	}
@@ -45,20 +46,20 @@ func (s *Store) Put(_ context.Context, spec Spec, tags ...string) (string, error
 }
 
 // putImage publishes an image whose layers are there. The shared lock is held.
-func (s *Store) putImage(r record, full []string, digest string) error {
+func (s *Store) putImage(r records.Image, full []string, digest string) error {
 	for _, id := range r.Layers {
 		if !s.have(id) {
 			return fmt.Errorf("image %s: layer %s is not in the store", r.ID, id)
 		}
 	}
-	if err := s.putRecord(r); err != nil {
+	if err := s.index.Put(r); err != nil {
 		return err
 	}
 	if err := s.fail("image recorded"); err != nil {
 		return err
 	}
 	for _, name := range full {
-		if err := s.putTag(tag{Ref: name, Image: r.ID, Digest: digest}); err != nil {
+		if err := s.index.PutTag(records.Tag{Ref: name, Image: r.ID, Digest: digest}); err != nil {
 			return err
 		}
 	}
@@ -91,7 +92,7 @@ func tagNames(tags []string) ([]string, error) {
 
 // Commit implements Maker.
 func (s *Store) Commit(ctx context.Context, key string, c Commit) (string, error) {
-	made, err := read[snapshot](filepath.Join(s.path("snapshots", hashName(key)), snapshotFile))
+	made, err := records.Read[snapshot](filepath.Join(s.path("snapshots", records.HashName(key)), snapshotFile))
 	if err != nil {
 		return "", fmt.Errorf("commit %s: %w", key, err)
 	}
@@ -129,8 +130,8 @@ func (s *Store) Commit(ctx context.Context, key string, c Commit) (string, error
 // specBelow is the configuration of the image that a snapshot was made of, as far as it is still there.
 func (s *Store) specBelow(made snapshot) (Spec, error) {
 	if made.Image != "" {
-		if r, err := s.byID(made.Image); err == nil {
-			return r.spec()
+		if r, err := s.index.ByID(made.Image); err == nil {
+			return r.Spec()
 		}
 	}
 	return Spec{Config: RunConfig{ImageConfig: made.Config}}, nil
@@ -143,15 +144,15 @@ func (s *Store) Tag(_ context.Context, source, target string) error {
 		return err
 	}
 	return s.publishing(func() error {
-		r, err := s.find(source)
+		r, err := s.index.Find(source)
 		if err != nil {
 			return err
 		}
-		t := tag{Ref: full[0], Image: r.ID}
-		if old, err := read[tag](s.path("tags", hashName(full[0])+".json")); err == nil && old.Image == r.ID {
+		t := records.Tag{Ref: full[0], Image: r.ID}
+		if old, err := s.index.Tag(full[0]); err == nil && old.Image == r.ID {
 			t.Digest = old.Digest
 		}
-		return s.putTag(t)
+		return s.index.PutTag(t)
 	})
 }
 
@@ -162,10 +163,10 @@ func (s *Store) Untag(_ context.Context, ref string) error {
 		return err
 	}
 	return s.publishing(func() error {
-		t, err := read[tag](s.path("tags", hashName(full)+".json"))
+		t, err := s.index.Tag(full)
 		if err != nil {
 			return fmt.Errorf("%s: %w", ref, ErrNotFound)
 		}
-		return s.removeTag(t)
+		return s.index.RemoveTag(t)
 	})
 }

@@ -19,6 +19,7 @@ import (
 
 	"dhow/image/layers/layerstest"
 	"dhow/image/platform"
+	"dhow/image/records"
 )
 
 // fake is a registry that answers what it is told: paths under /v2/ and their content, or a handler.
@@ -322,7 +323,7 @@ func TestADownloadThatACrashSpoiltIsBegunAnew(t *testing.T) {
 	data := append(layerstest.Archive(t, layerstest.Regular("a")), make([]byte, 4096)...)
 	ref := fakeImage(t, data, nil)
 	s := newStore(t)
-	if err := os.WriteFile(s.path("downloads", bare(digestOf(data))), bytes.Repeat([]byte("spoilt"), 200), 0o600); err != nil {
+	if err := os.WriteFile(s.path("downloads", records.Bare(digestOf(data))), bytes.Repeat([]byte("spoilt"), 200), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.PullImage(t.Context(), ref, nil, nil); err != nil {

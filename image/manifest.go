@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"dhow/image/layers"
+	"dhow/image/records"
 )
 
 // manifest is what a push writes last.
@@ -28,7 +29,7 @@ func (m manifest) RawManifest() ([]byte, error)        { return m.raw, nil }
 func (m manifest) MediaType() (types.MediaType, error) { return m.mediaType, nil }
 
 // manifestOf is the manifest that an image came by, if it still fits its layers, or else a new one.
-func manifestOf(r record, layers []v1.Descriptor) (manifest, error) {
+func manifestOf(r records.Image, layers []v1.Descriptor) (manifest, error) {
 	if m, ok := sameManifest(r, layers); ok {
 		return m, nil
 	}
@@ -41,7 +42,7 @@ func manifestOf(r record, layers []v1.Descriptor) (manifest, error) {
 	return manifest{raw, types.OCIManifestSchema1, config}, err
 }
 
-func sameManifest(r record, layers []v1.Descriptor) (manifest, bool) {
+func sameManifest(r records.Image, layers []v1.Descriptor) (manifest, bool) {
 	old, err := parseManifest(types.MediaType(r.MediaType), r.Manifest)
 	if err != nil || len(old.Layers) != len(layers) || old.Config.Digest.String() != r.ID {
 		return manifest{}, false

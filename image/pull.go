@@ -106,7 +106,7 @@ func (s *Store) pullFrom(ctx context.Context, ref name.Reference, from *registry
 	if err != nil {
 		return p, err
 	}
-	before, err := read[tag](s.path("tags", hashName(p.Name)+".json"))
+	before, err := s.index.Tag(p.Name)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return p, err
 	}
@@ -213,4 +213,30 @@ func parseManifest(mediaType types.MediaType, raw []byte) (*v1.Manifest, error) 
 		}
 	}
 	return m, nil
+}
+
+// RemoteTags lists the tags that a repository has at its registry or the first mirror that answers.
+func (s *Store) RemoteTags(ctx context.Context, repository string, auth *cri.AuthConfig) ([]string, error) {
+	ref, err := names.Parse(repository)
+	if err != nil {
+		return nil, err
+	}
+	file, err := registry.Read(s.file)
+	if err != nil {
+		return nil, err
+	}
+	sources, err := file.Sources(ref, auth)
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	for _, from := range sources {
+		tags, err := from.Tags(ctx)
+		from.Close()
+		if err == nil {
+			return tags, nil
+		}
+		failed = registry.Explain("list tags of", repository, from.Ref, err)
+	}
+	return nil, failed
 }

@@ -17,6 +17,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/image/names"
+	"dhow/image/records"
 	"dhow/image/registry"
 )
 
@@ -47,11 +48,11 @@ func (s *Store) Push(ctx context.Context, ref string, o PushOptions) (Pushed, er
 		return Pushed{}, fmt.Errorf("%w: %q: push a tag, not a digest", ErrInvalidName, ref)
 	}
 	full := names.Spell(target)
-	t, err := read[tag](s.path("tags", hashName(full)+".json"))
+	t, err := s.index.Tag(full)
 	if err != nil {
 		return Pushed{}, fmt.Errorf("push %s: %w", ref, ErrNotHere)
 	}
-	r, err := s.byID(t.Image)
+	r, err := s.index.ByID(t.Image)
 	if err != nil {
 		return Pushed{}, fmt.Errorf("push %s: %w", ref, err)
 	}
@@ -72,10 +73,10 @@ func (s *Store) Push(ctx context.Context, ref string, o PushOptions) (Pushed, er
 		return done, registry.Explain("push", ref, to.Ref, err)
 	}
 	done.Name, t.Digest = full, done.Digest
-	return done, s.publishing(func() error { return s.putTag(t) })
+	return done, s.publishing(func() error { return s.index.PutTag(t) })
 }
 
-func (s *Store) push(ctx context.Context, r record, to *registry.Source, progress func(Progress)) (Pushed, error) {
+func (s *Store) push(ctx context.Context, r records.Image, to *registry.Source, progress func(Progress)) (Pushed, error) {
 	lease, err := s.Lease(ctx, "")
 	if err != nil {
 		return Pushed{}, err

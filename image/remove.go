@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"dhow/image/names"
+	"dhow/image/records"
 )
 
 // RemoveImage implements Service.
@@ -62,7 +63,7 @@ func (r *Removed) addLayers(gone []Layer) {
 }
 
 func (s *Store) remove(ref string, o RemoveOptions) (Removed, error) {
-	r, err := s.find(ref)
+	r, err := s.index.Find(ref)
 	if err != nil {
 		return Removed{}, err
 	}
@@ -84,10 +85,10 @@ func (s *Store) remove(ref string, o RemoveOptions) (Removed, error) {
 }
 
 // drop removes names, and the image with its last one. The caller has the exclusive lock.
-func (s *Store) drop(r record, doomed []tag, last bool) (Removed, error) {
+func (s *Store) drop(r records.Image, doomed []records.Tag, last bool) (Removed, error) {
 	var done Removed
 	for _, t := range doomed {
-		if err := s.removeTag(t); err != nil {
+		if err := s.index.RemoveTag(t); err != nil {
 			return done, err
 		}
 		done.Untagged = append(done.Untagged, names.Familiar(t.Ref))
@@ -102,11 +103,11 @@ func (s *Store) drop(r record, doomed []tag, last bool) (Removed, error) {
 		return done, err
 	}
 	done.Deleted = append(done.Deleted, r.ID)
-	return done, ignoreMissing(os.Remove(s.path("images", bare(r.ID)+".json")))
+	return done, s.index.Remove(r)
 }
 
 // doomedTags are the names that go with ref: it alone if it is one of them, else all.
-func doomedTags(own []tag, ref string) (doomed []tag, byName bool) {
+func doomedTags(own []records.Tag, ref string) (doomed []records.Tag, byName bool) {
 	full, err := names.Normalize(ref)
 	if err != nil {
 		return own, false
@@ -114,7 +115,7 @@ func doomedTags(own []tag, ref string) (doomed []tag, byName bool) {
 	repository, _, digest := names.Cut(full)
 	for _, t := range own {
 		if t.Ref == full {
-			return []tag{t}, true
+			return []records.Tag{t}, true
 		}
 	}
 	for _, t := range own {
@@ -128,7 +129,7 @@ func doomedTags(own []tag, ref string) (doomed []tag, byName bool) {
 	return own, false
 }
 
-func repositories(tags []tag) int {
+func repositories(tags []records.Tag) int {
 	all := map[string]bool{}
 	for _, t := range tags {
 		repository, _, _ := names.Cut(t.Ref)
@@ -137,14 +138,14 @@ func repositories(tags []tag) int {
 	return len(all)
 }
 
-func short(id string) string { return bare(id)[:12] }
+func short(id string) string { return records.Bare(id)[:12] }
 
-func (s *Store) tagsOf(r record) ([]tag, error) {
-	all, err := s.tags()
+func (s *Store) tagsOf(r records.Image) ([]records.Tag, error) {
+	all, err := s.index.AllTags()
 	if err != nil {
 		return nil, err
 	}
-	var own []tag
+	var own []records.Tag
 	for _, t := range all {
 		if t.Image == r.ID {
 			own = append(own, t)
@@ -154,7 +155,7 @@ func (s *Store) tagsOf(r record) ([]tag, error) {
 }
 
 // unused fails with ErrInUse while a snapshot or a lease has the image.
-func (s *Store) unused(r record, o RemoveOptions) error {
+func (s *Store) unused(r records.Image, o RemoveOptions) error {
 	made, err := s.snapshots()
 	if err != nil {
 		return err
@@ -165,4 +166,59 @@ func (s *Store) unused(r record, o RemoveOptions) error {
 		}
 	}
 	return nil
+}
+
+// PruneOptions of Prune.
+type PruneOptions struct {
+	// All removes every image that no container uses, not only those without names.
+	All bool
+	// Until, if not zero, spares images made later.
+	Until time.Time
+	// Wanted, if not nil, spares images that it says no to.
+	Wanted func(*Details) bool
+}
+
+// Prune removes images that nothing uses, what interrupted pulls left, and the layers that remain without images.
+func (s *Store) Prune(ctx context.Context, o PruneOptions) (Removed, error) {
+	all, err := s.List(ctx)
+	if err != nil {
+		return Removed{}, err
+	}
+	var done Removed
+	for _, d := range all {
+		if !o.All && !d.Dangling() || !o.Until.IsZero() && d.created().After(o.Until) || o.Wanted != nil && !o.Wanted(d) {
+			continue
+		}
+		more, err := s.pruneOne(d, o)
+		if err != nil {
+			return done, err
+		}
+		done.Untagged = append(done.Untagged, more.Untagged...)
+		done.Deleted = append(done.Deleted, more.Deleted...)
+	}
+	gone, err := s.forgetUnfinished()
+	done.addLayers(gone)
+	return done, err
+}
+
+// pruneOne removes an image unless somebody has come to need it.
+func (s *Store) pruneOne(d *Details, o PruneOptions) (Removed, error) {
+	unlock, err := s.lock(unix.LOCK_EX)
+	if err != nil {
+		return Removed{}, err
+	}
+	defer unlock()
+	keep, err := s.mark()
+	if err != nil || keep.images[records.Bare(d.ID)] {
+		return Removed{}, err
+	}
+	r, err := s.index.ByID(d.ID)
+	if err != nil {
+		return Removed{}, nil // it is gone
+	}
+	own, err := s.tagsOf(r)
+	if err != nil || !o.All && len(own) > 0 {
+		return Removed{}, err
+	}
+	return s.drop(r, own, true)
 }

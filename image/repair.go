@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/image/layers"
+	"dhow/image/records"
 )
 
 // Layers are published without waiting for the disk: a mark in each says since which boot of the machine it may be
@@ -121,8 +122,8 @@ func (s *Store) dropBroken(spoilt map[string]bool) error {
 	}
 	images := map[string]bool{}
 	err := s.checkFiles("images", func(path string) error {
-		r, err := read[record](path)
-		if err == nil && (digestOf(r.Raw) != r.ID || bare(r.ID)+".json" != filepath.Base(path)) {
+		r, err := records.Read[records.Image](path)
+		if err == nil && (digestOf(r.Raw) != r.ID || records.Bare(r.ID)+".json" != filepath.Base(path)) {
 			err = errors.New("its configuration has another digest")
 		}
 		if err == nil {
@@ -135,7 +136,7 @@ func (s *Store) dropBroken(spoilt map[string]bool) error {
 		return err
 	}
 	return s.checkFiles("tags", func(path string) error {
-		t, err := read[tag](path)
+		t, err := records.Read[records.Tag](path)
 		if err == nil && !images[t.Image] {
 			err = fmt.Errorf("%s: its image %s is gone", t.Ref, t.Image)
 		}
@@ -162,7 +163,7 @@ func (s *Store) checkFiles(folder string, good func(path string) error) error {
 }
 
 // complete says whether every layer of an image is there.
-func (s *Store) complete(r record) error {
+func (s *Store) complete(r records.Image) error {
 	for _, id := range r.Layers {
 		if !isDigest(id) {
 			return fmt.Errorf("layer %q is no digest", id)
@@ -194,12 +195,12 @@ func (s *Store) Verify(ctx context.Context) ([]Damage, error) {
 		return nil, err
 	}
 	defer lease.End()
-	records, err := s.records()
+	known, err := s.index.All()
 	if err != nil {
 		return nil, err
 	}
 	users := map[string][]string{}
-	for _, r := range records {
+	for _, r := range known {
 		if err := lease.Hold(r.Layers...); err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"dhow/image/layers"
 	"dhow/image/names"
 	"dhow/image/platform"
+	"dhow/image/records"
 )
 
 // Save writes images, by name or id, as one archive. A name without a tag stands for all tags of its repository.
@@ -54,7 +55,7 @@ func (s *Store) Save(ctx context.Context, w io.Writer, format archive.Format, re
 }
 
 type saving struct {
-	image record
+	image records.Image
 	name  string
 }
 
@@ -66,12 +67,12 @@ func (s *Store) toSave(ref string) ([]saving, error) {
 			return all, err
 		}
 	}
-	r, err := s.find(ref)
+	r, err := s.index.Find(ref)
 	if err != nil {
 		return nil, err
 	}
 	if nameErr == nil {
-		if _, err := read[tag](s.path("tags", hashName(full)+".json")); err == nil && !strings.Contains(full, "@") {
+		if _, err := s.index.Tag(full); err == nil && !strings.Contains(full, "@") {
 			return []saving{{r, full}}, nil
 		}
 	}
@@ -85,14 +86,14 @@ func hasTag(ref string) bool {
 
 func (s *Store) ofRepository(full string) ([]saving, error) {
 	repository, _, _ := names.Cut(full)
-	tags, err := s.tags()
+	tags, err := s.index.AllTags()
 	if err != nil {
 		return nil, err
 	}
 	var all []saving
 	for _, t := range tags {
 		if of, tagged, _ := names.Cut(t.Ref); of == repository && tagged != "" {
-			r, err := s.byID(t.Image)
+			r, err := s.index.ByID(t.Image)
 			if err != nil {
 				return nil, err
 			}
@@ -102,11 +103,11 @@ func (s *Store) ofRepository(full string) ([]saving, error) {
 	return all, nil
 }
 
-func (s *Store) source(ctx context.Context, lease *Lease, r record) (archive.Source, error) {
+func (s *Store) source(ctx context.Context, lease *Lease, r records.Image) (archive.Source, error) {
 	if err := lease.Hold(r.Layers...); err != nil {
 		return archive.Source{}, err
 	}
-	spec, err := r.spec()
+	spec, err := r.Spec()
 	if err != nil {
 		return archive.Source{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"dhow/image/layers"
+	"dhow/image/records"
 	"dhow/internal/rootfs"
 )
 
@@ -31,11 +32,11 @@ const snapshotFile = "snapshot.json"
 // Snapshot implements container.Images.
 func (s *Store) Snapshot(_ context.Context, key, image string) (*rootfs.Snapshot, error) {
 	snap, err := s.snapshotOf(key, func() (snapshot, error) {
-		r, err := s.find(image)
+		r, err := s.index.Find(image)
 		if err != nil {
 			return snapshot{}, err
 		}
-		spec, err := r.spec()
+		spec, err := r.Spec()
 		return snapshot{Key: key, Image: r.ID, Layers: append([]string{}, r.Layers...), Config: spec.Config.ImageConfig}, err
 	})
 	if err != nil {
@@ -62,11 +63,11 @@ func (s *Store) SnapshotOf(_ context.Context, key string, ids []string, config o
 
 // snapshotOf gives the snapshot that has the key, or makes it.
 func (s *Store) snapshotOf(key string, describe func() (snapshot, error)) (*rootfs.Snapshot, error) {
-	dir := s.path("snapshots", hashName(key))
+	dir := s.path("snapshots", records.HashName(key))
 	var made snapshot
 	err := s.publishing(func() error {
 		var err error
-		made, err = read[snapshot](filepath.Join(dir, snapshotFile))
+		made, err = records.Read[snapshot](filepath.Join(dir, snapshotFile))
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -108,7 +109,7 @@ func (s *Store) makeSnapshot(dir string, made snapshot) error {
 	if err := layers.ShowImplied(s.lower(made.Layers), filepath.Join(tmp, "upper")); err != nil {
 		return err
 	}
-	if err := s.put(filepath.Join(tmp, snapshotFile), made); err != nil {
+	if err := records.Write(s.path("tmp"), filepath.Join(tmp, snapshotFile), made); err != nil {
 		return err
 	}
 	if err := s.fail("snapshot made"); err != nil {
@@ -133,7 +134,7 @@ func (s *Store) lower(ids []string) []string {
 
 // RemoveSnapshot implements container.Images.
 func (s *Store) RemoveSnapshot(_ context.Context, key string) error {
-	return s.discard(s.path("snapshots", hashName(key)))
+	return s.discard(s.path("snapshots", records.HashName(key)))
 }
 
 // discard moves a folder to tmp first, so that it goes as a whole.
@@ -170,7 +171,7 @@ func (s *Store) snapshots() ([]snapshot, error) {
 	}
 	var all []snapshot
 	for _, path := range paths {
-		if made, err := read[snapshot](path); err == nil {
+		if made, err := records.Read[snapshot](path); err == nil {
 			all = append(all, made)
 		}
 	}

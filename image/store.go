@@ -2,7 +2,9 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"dhow/image/filelock"
 	"dhow/image/layers"
 	"dhow/image/leases"
+	"dhow/image/records"
 )
 
 // Store is the image store of one directory. Several processes may use it at once: what they share is files
@@ -35,6 +38,7 @@ type Store struct {
 	log    *slog.Logger
 	limits layers.Limits
 	leases leases.Dir
+	index  records.Dir
 	fail   func(point string) error // tests': an error at a named step, or nil
 
 	mu    sync.Mutex
@@ -55,6 +59,7 @@ func New(c Config) (*Store, error) {
 	}
 	s := &Store{dir: c.Dir, file: c.RegistriesFile, log: c.Log, pulls: map[string]*sync.Mutex{}, fail: func(string) error { return nil }}
 	s.leases = leases.Dir{Path: s.path("leases"), Work: s.path("tmp"), Publishing: s.publishing, Log: c.Log}
+	s.index = records.Dir{Images: s.path("images"), Tags: s.path("tags"), Tmp: s.path("tmp")}
 	for _, name := range folders {
 		if err := os.MkdirAll(s.path(name), 0o700); err != nil {
 			return nil, fmt.Errorf("open image store: %w", err)
@@ -77,6 +82,13 @@ func (s *Store) lock(how int) (unlock func(), err error) {
 
 // Lease implements Maker.
 func (s *Store) Lease(_ context.Context, name string) (*Lease, error) { return s.leases.Take(name) }
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
 
 // publishing does something under the shared lock.
 func (s *Store) publishing(do func() error) error {

@@ -13,6 +13,7 @@ import (
 	"dhow/image/filelock"
 	"dhow/image/layers"
 	"dhow/image/leases"
+	"dhow/image/records"
 )
 
 // unfinishedKept is how long what came of an interrupted pull waits for the next one.
@@ -27,11 +28,11 @@ type marks struct {
 // mark finds what images, snapshots and leases need. The caller has the exclusive lock.
 func (s *Store) mark() (marks, error) {
 	m := marks{layers: map[string]bool{}, images: map[string]bool{}}
-	records, err := s.records()
+	all, err := s.index.All()
 	if err != nil {
 		return m, err
 	}
-	for _, r := range records {
+	for _, r := range all {
 		m.addLayers(r.Layers)
 	}
 	made, err := s.snapshots()
@@ -44,7 +45,7 @@ func (s *Store) mark() (marks, error) {
 		if len(snap.Layers) == 0 {
 			m.addLayers([]string{layers.Empty})
 		}
-		m.images[bare(snap.Image)] = true
+		m.images[records.Bare(snap.Image)] = true
 	}
 	living, err := s.leases.Living()
 	if err != nil {
@@ -57,7 +58,7 @@ func (s *Store) mark() (marks, error) {
 		}
 		m.addLayers(held)
 		for _, id := range images {
-			m.images[bare(id)] = true
+			m.images[records.Bare(id)] = true
 		}
 	}
 	return m, nil
@@ -65,7 +66,7 @@ func (s *Store) mark() (marks, error) {
 
 func (m marks) addLayers(ids []string) {
 	for _, id := range ids {
-		m.layers[bare(id)] = true
+		m.layers[records.Bare(id)] = true
 	}
 }
 
