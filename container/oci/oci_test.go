@@ -168,14 +168,19 @@ func (w *world) run() string {
 
 func (w *world) await(c *oci.Container, want specs.ContainerState) {
 	w.t.Helper()
-	deadline := time.After(10 * time.Second)
+	w.until(fmt.Sprintf("status is %s", want), func() bool { return c.Status() == want })
+}
+
+func (w *world) until(what string, done func() bool) {
+	w.t.Helper()
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for c.Status() != want {
+	for !done() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			w.t.Fatalf("status is %s, not %s", c.Status(), want)
+			w.t.Fatalf("not so after a minute: %s", what)
 		}
 	}
 }

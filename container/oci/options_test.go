@@ -70,7 +70,7 @@ func TestMountsWithMappedIDs(t *testing.T) {
 	if err := os.Mkdir(below, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", below, "tmpfs", 0, "mode=0755"); err != nil {
+	if err := unix.Mount(t.TempDir(), below, "", unix.MS_BIND, ""); err != nil { // a tmpfs maps ids since Linux 6.3 only
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -128,7 +128,7 @@ func TestAContainerWithoutAMountNamespaceLeavesNoMounts(t *testing.T) {
 			}
 		}
 		s.Linux.Namespaces = kept
-	}, sh("readlink /proc/self/ns/mnt; ls /; exec sleep 100")...)
+	}, sh("readlink /proc/self/ns/mnt; ls /; echo end; exec sleep 100")...)
 	c := w.mustCreate("c")
 	if err := c.Run(); err != nil {
 		t.Fatal(err)
@@ -145,6 +145,7 @@ func TestAContainerWithoutAMountNamespaceLeavesNoMounts(t *testing.T) {
 	if said, _ := w.exec(c, &p); !strings.HasPrefix(said, own+"\nbin\n") {
 		t.Errorf("a further command says %q, want mount namespace %s and the container's root", said, own)
 	}
+	w.until("the container has said all", func() bool { return strings.HasSuffix(w.said(), "end") })
 	if said := w.said(); !strings.HasPrefix(said, own+"\nbin\n") {
 		t.Errorf("the container says %q, want mount namespace %s and its own root", said, own)
 	}
