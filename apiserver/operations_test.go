@@ -195,36 +195,9 @@ func ownedBy(t *testing.T, dir, address string, edit func(*apiserver.Config)) fu
 	}
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// adminOf is the administrator's configuration for a server at address with keys in dir.
-func adminOf(t *testing.T, dir, address string) *restclient.Config {
-	t.Helper()
-	id, err := identity.Open(filepath.Join(dir, "pki"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key, err := id.Client("system:admin", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &restclient.Config{
-		Host: "https://" + address, QPS: -1,
-		TLSClientConfig: restclient.TLSClientConfig{CAData: id.CA.PEM, CertData: cert, KeyData: key},
-	}
-}
-
 func TestARequestUnderWayFinishesWhenTheServerEnds(t *testing.T) {
-	dir, address, g, result, ctx := t.TempDir(), freeAddress(t), newGate(), make(chan error, 1), t.Context()
-	client := kubernetes.NewForConfigOrDie(adminOf(t, dir, address))
+	dir, address, g, result, ctx := t.TempDir(), apiservertest.FreeAddress(t), newGate(), make(chan error, 1), t.Context()
+	client := kubernetes.NewForConfigOrDie(apiservertest.Admin(t, dir, address))
 	t.Run("server", func(t *testing.T) {
 		edit := ownedBy(t, dir, address, func(c *apiserver.Config) { c.Admission = g.plugins })
 		apiservertest.Start(t, bare(), edit)
@@ -246,8 +219,8 @@ func TestARequestUnderWayFinishesWhenTheServerEnds(t *testing.T) {
 }
 
 func TestInformersGoOnWithoutLossWhenTheServerStartsAnew(t *testing.T) {
-	dir, address := t.TempDir(), freeAddress(t)
-	client := kubernetes.NewForConfigOrDie(adminOf(t, dir, address))
+	dir, address := t.TempDir(), apiservertest.FreeAddress(t)
+	client := kubernetes.NewForConfigOrDie(apiservertest.Admin(t, dir, address))
 	factory := informers.NewSharedInformerFactory(client, 0)
 	lister := factory.Core().V1().ConfigMaps().Lister()
 	factory.Start(t.Context().Done())

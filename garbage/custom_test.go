@@ -3,8 +3,6 @@ package garbage
 import (
 	"testing"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -15,7 +13,7 @@ import (
 
 func TestCustomResourcesOwnAsSoonAsTheyAreDefined(t *testing.T) {
 	c := collect(t)
-	define(t, c)
+	c.DefineBoats(t)
 	client, err := dynamic.NewForConfig(c.Config)
 	check(t, err)
 	boats := client.Resource(schema.GroupVersionResource{Group: "harbour.example", Version: "v1", Resource: "boats"}).Namespace("default")
@@ -44,23 +42,4 @@ func TestCustomResourcesOwnAsSoonAsTheyAreDefined(t *testing.T) {
 	}
 	check(t, boats.Delete(t.Context(), "dhow", metav1.DeleteOptions{}))
 	awaitGone(t, c, "default", "cargo")
-}
-
-// define makes the kind Boat.
-func define(t *testing.T, c *apiservertest.Cluster) {
-	t.Helper()
-	client, err := apiextensions.NewForConfig(c.Config)
-	check(t, err)
-	_, err = client.ApiextensionsV1().CustomResourceDefinitions().Create(t.Context(), &apiextensionsv1.CustomResourceDefinition{
-		ObjectMeta: metav1.ObjectMeta{Name: "boats.harbour.example"},
-		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-			Group: "harbour.example", Scope: apiextensionsv1.NamespaceScoped,
-			Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "boats", Kind: "Boat"},
-			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
-				Name: "v1", Served: true, Storage: true,
-				Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{Type: "object"}},
-			}},
-		},
-	}, metav1.CreateOptions{})
-	check(t, err)
 }

@@ -4,22 +4,14 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/client-go/informers"
 
-	"dhow/apiserver"
-	"dhow/apiserver/apiservertest"
 	"dhow/controller"
-	"dhow/kinds/rbac"
+	"dhow/kinds/rbac/rbactest"
 )
 
 func TestItsRoleLetsItDoItsWork(t *testing.T) {
-	c := apiservertest.Start(t, append(kindsServed(), rbac.Kinds(nil)...), func(config *apiserver.Config) {
-		config.Authorizer = func(f informers.SharedInformerFactory) (authorizer.Authorizer, error) { return rbac.NewAuthorizer(f) }
-	})
-	roles, err := controller.Roles([]controller.Controller{Access()})
-	check(t, err)
-	check(t, rbac.Reconcile(t.Context(), c.Client, roles))
+	c := rbactest.Start(t, kindsServed()...)
+	rbactest.Declare(t, c, Access())
 	run(t, c, controller.User(Access().Name))
 
 	root := configMap(t, c, "default", "root")

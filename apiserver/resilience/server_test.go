@@ -92,31 +92,6 @@ func serve(t *testing.T, dir, address string, edit func(*apiserver.Config), do f
 	}
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// adminOf is the administrator's configuration for a server at address with keys in dir.
-func adminOf(t *testing.T, dir, address string) *restclient.Config {
-	t.Helper()
-	id, err := identity.Open(filepath.Join(dir, "pki"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key, err := id.Client("system:admin", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tls := restclient.TLSClientConfig{CAData: id.CA.PEM, CertData: cert, KeyData: key}
-	return &restclient.Config{Host: "https://" + address, QPS: -1, TLSClientConfig: tls}
-}
-
 // httpClient speaks as config's user, over one protocol if given.
 func httpClient(t testing.TB, config *restclient.Config, protocols ...string) *http.Client {
 	t.Helper()

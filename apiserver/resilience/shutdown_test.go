@@ -74,12 +74,12 @@ func untilNot(client *http.Client, url string) int {
 }
 
 func TestReadinessFailsFirstWhileAllElseIsAnswered(t *testing.T) {
-	dir, address, wrong := t.TempDir(), freeAddress(t), make(chan error, 1)
+	dir, address, wrong := t.TempDir(), apiservertest.FreeAddress(t), make(chan error, 1)
 	slowEnd := func(c *apiserver.Config) {
 		c.Limits = apiserver.DefaultLimits()
 		c.Limits.ShutdownDelay = 3 * time.Second
 	}
-	client := httpClient(t, adminOf(t, dir, address))
+	client := httpClient(t, apiservertest.Admin(t, dir, address))
 	serve(t, dir, address, slowEnd, func(t *testing.T, c *apiservertest.Cluster) {
 		go func() {
 			if got := untilNot(client, "https://"+address+"/readyz"); got != http.StatusInternalServerError {
@@ -105,12 +105,12 @@ func TestReadinessFailsFirstWhileAllElseIsAnswered(t *testing.T) {
 }
 
 func TestWatchesEndCleanly(t *testing.T) {
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), apiservertest.FreeAddress(t)
 	ends := make(chan error, 2)
 	serve(t, dir, address, nil, func(t *testing.T, c *apiservertest.Cluster) {
 		create(t, c, "a")
 		for _, protocol := range []string{"http/1.1", "h2"} {
-			client := httpClient(t, adminOf(t, dir, address), protocol)
+			client := httpClient(t, apiservertest.Admin(t, dir, address), protocol)
 			response, err := client.Get("https://" + address + mapsPath + "?watch=true&resourceVersion=0")
 			if err != nil {
 				t.Fatal(err)
@@ -134,13 +134,13 @@ func TestWatchesEndCleanly(t *testing.T) {
 }
 
 func TestWhileRequestsFinishOthersAreToldToComeBack(t *testing.T) {
-	dir, address, g := t.TempDir(), freeAddress(t), newGate()
+	dir, address, g := t.TempDir(), apiservertest.FreeAddress(t), newGate()
 	finished, refused := make(chan int, 1), make(chan answer, 1)
 	edit := func(c *apiserver.Config) {
 		c.Admission, c.Limits = g.plugins, apiserver.DefaultLimits()
 		c.Limits.RefuseWhileEnding = true
 	}
-	under, other := httpClient(t, adminOf(t, dir, address)), httpClient(t, adminOf(t, dir, address), "http/1.1")
+	under, other := httpClient(t, apiservertest.Admin(t, dir, address)), httpClient(t, apiservertest.Admin(t, dir, address), "http/1.1")
 	serve(t, dir, address, edit, func(t *testing.T, c *apiservertest.Cluster) {
 		go func() {
 			got, _ := code(under, http.MethodPost, "https://"+address+mapsPath, `{"metadata":{"name":"held"}}`)

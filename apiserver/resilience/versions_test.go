@@ -145,7 +145,7 @@ func TestAVersionThatIsStillToComeIsWaitedForAndThenAskedForAgain(t *testing.T) 
 }
 
 func TestAWatchFromATimeThatIsForgottenIsToldSo(t *testing.T) {
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), apiservertest.FreeAddress(t)
 	old := ""
 	serve(t, dir, address, nil, func(t *testing.T, c *apiservertest.Cluster) {
 		create(t, c, "a")

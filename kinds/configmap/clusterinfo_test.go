@@ -6,22 +6,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	restclient "k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/cluster-bootstrap/token/jws"
 
-	"dhow/apiserver"
 	"dhow/apiserver/apiservertest"
-	"dhow/controller"
-	"dhow/controller/controllertest"
 	"dhow/kinds/configmap"
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
 	"dhow/kinds/pod"
-	"dhow/kinds/rbac"
+	"dhow/kinds/rbac/rbactest"
 	"dhow/kinds/secret"
 	"dhow/kinds/serviceaccount"
 )
@@ -36,18 +31,12 @@ func check(t *testing.T, err error) {
 // signing is a cluster with roles, in which the signer acts as its own user.
 func signing(t *testing.T) *apiservertest.Cluster {
 	t.Helper()
-	c := apiservertest.Start(t, append(rbac.Kinds(nil), namespace.Kind(), configmap.Kind(), secret.Kind(), node.Kind(node.Config{}),
-		pod.Kind(pod.Config{}), serviceaccount.Kind(serviceaccount.Config{})), func(config *apiserver.Config) {
-		config.Authorizer = func(f informers.SharedInformerFactory) (authorizer.Authorizer, error) { return rbac.NewAuthorizer(f) }
-	})
-	declared := []controller.Controller{configmap.BootstrapSigner()}
-	roles, err := controller.Roles(declared)
-	check(t, err)
-	check(t, rbac.Reconcile(t.Context(), c.Client, roles))
+	c := rbactest.Start(t, namespace.Kind(), configmap.Kind(), secret.Kind(), node.Kind(node.Config{}), pod.Kind(pod.Config{}),
+		serviceaccount.Kind(serviceaccount.Config{}))
+	signer := configmap.BootstrapSigner()
+	rbactest.Declare(t, c, signer)
 	check(t, configmap.PublishClusterInfo(t.Context(), c.Client, "https://10.0.0.1:6443", c.Identity.CA.PEM))
-	controllertest.Run(t, controllertest.On{
-		As: func(user string) (kubernetes.Interface, error) { return c.Server.Client(user) }, Informers: c.Informers,
-	}, declared...)
+	rbactest.Run(t, c, signer)
 	return c
 }
 

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -84,7 +82,7 @@ func TestNamespaceGoesWithAllThatIsInIt(t *testing.T) {
 
 func TestCustomResourcesGoWithTheirNamespace(t *testing.T) {
 	c := control(t)
-	define(t, c)
+	c.DefineBoats(t)
 	create(t, c, "n")
 	client, err := dynamic.NewForConfig(c.Config)
 	check(t, err)
@@ -101,25 +99,6 @@ func TestCustomResourcesGoWithTheirNamespace(t *testing.T) {
 	if len(left.Items) > 0 {
 		t.Errorf("%d custom objects outlived their namespace", len(left.Items))
 	}
-}
-
-// define makes the kind Boat.
-func define(t *testing.T, c *apiservertest.Cluster) {
-	t.Helper()
-	client, err := apiextensions.NewForConfig(c.Config)
-	check(t, err)
-	_, err = client.ApiextensionsV1().CustomResourceDefinitions().Create(t.Context(), &apiextensionsv1.CustomResourceDefinition{
-		ObjectMeta: metav1.ObjectMeta{Name: "boats.harbour.example"},
-		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-			Group: "harbour.example", Scope: apiextensionsv1.NamespaceScoped,
-			Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "boats", Kind: "Boat"},
-			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
-				Name: "v1", Served: true, Storage: true,
-				Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{Type: "object"}},
-			}},
-		},
-	}, metav1.CreateOptions{})
-	check(t, err)
 }
 
 func TestOtherObjectsWaitForRunningPods(t *testing.T) {

@@ -47,7 +47,7 @@ func (c cleaner) Reconcile(ctx context.Context, key types.NamespacedName) (contr
 	}
 	left, over := bootstrapsecrets.GetExpiration(s, c.env.Now())
 	if !over {
-		return controller.Result{After: left.Round(time.Millisecond)}, nil
+		return controller.Result{After: max(left, time.Millisecond)}, nil // never zero, which would be never
 	}
 	err = c.env.Client.CoreV1().Secrets(s.Namespace).Delete(ctx, s.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &s.UID}})
 	if apierrors.IsNotFound(err) {

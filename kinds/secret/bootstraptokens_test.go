@@ -7,18 +7,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 
-	"dhow/apiserver"
 	"dhow/apiserver/apiservertest"
-	"dhow/controller"
-	"dhow/controller/controllertest"
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
 	"dhow/kinds/pod"
-	"dhow/kinds/rbac"
+	"dhow/kinds/rbac/rbactest"
 	"dhow/kinds/secret"
 	"dhow/kinds/serviceaccount"
 )
@@ -31,17 +25,9 @@ func check(t *testing.T, err error) {
 }
 
 func TestBootstrapTokensAreRemovedWhenTheirTimeIsOver(t *testing.T) {
-	c := apiservertest.Start(t, append(rbac.Kinds(nil), namespace.Kind(), secret.Kind(), node.Kind(node.Config{}),
-		pod.Kind(pod.Config{}), serviceaccount.Kind(serviceaccount.Config{})), func(config *apiserver.Config) {
-		config.Authorizer = func(f informers.SharedInformerFactory) (authorizer.Authorizer, error) { return rbac.NewAuthorizer(f) }
-	})
-	declared := []controller.Controller{secret.TokenCleaner()}
-	roles, err := controller.Roles(declared)
-	check(t, err)
-	check(t, rbac.Reconcile(t.Context(), c.Client, roles))
-	controllertest.Run(t, controllertest.On{
-		As: func(user string) (kubernetes.Interface, error) { return c.Server.Client(user) }, Informers: c.Informers,
-	}, declared...)
+	c := rbactest.Start(t, namespace.Kind(), secret.Kind(), node.Kind(node.Config{}), pod.Kind(pod.Config{}),
+		serviceaccount.Kind(serviceaccount.Config{}))
+	rbactest.Run(t, c, secret.TokenCleaner())
 	in := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }
 	for _, s := range []struct {
 		namespace, name, kind, expires string

@@ -8,20 +8,15 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 
-	"dhow/apiserver"
 	"dhow/apiserver/apiservertest"
 	"dhow/apiserver/token"
 	"dhow/controller"
-	"dhow/controller/controllertest"
 	"dhow/kinds/configmap"
 	"dhow/kinds/namespace"
 	"dhow/kinds/node"
 	"dhow/kinds/pod"
-	"dhow/kinds/rbac"
+	"dhow/kinds/rbac/rbactest"
 	"dhow/kinds/secret"
 	"dhow/kinds/serviceaccount"
 )
@@ -33,24 +28,11 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// withRoles is a cluster in which the controllers may do what they declare, and no more.
-func withRoles(t *testing.T, declared ...controller.Controller) *apiservertest.Cluster {
+// withRoles is a cluster of what the controllers of tokens need.
+func withRoles(t *testing.T) *apiservertest.Cluster {
 	t.Helper()
-	c := apiservertest.Start(t, append(rbac.Kinds(nil), namespace.Kind(), configmap.Kind(), secret.Kind(), node.Kind(node.Config{}),
-		pod.Kind(pod.Config{}), serviceaccount.Kind(serviceaccount.Config{})), func(config *apiserver.Config) {
-		config.Authorizer = func(f informers.SharedInformerFactory) (authorizer.Authorizer, error) { return rbac.NewAuthorizer(f) }
-	})
-	roles, err := controller.Roles(declared)
-	check(t, err)
-	check(t, rbac.Reconcile(t.Context(), c.Client, roles))
-	return c
-}
-
-func run(t *testing.T, c *apiservertest.Cluster, declared ...controller.Controller) {
-	t.Helper()
-	controllertest.Run(t, controllertest.On{
-		As: func(user string) (kubernetes.Interface, error) { return c.Server.Client(user) }, Informers: c.Informers,
-	}, declared...)
+	return rbactest.Start(t, namespace.Kind(), configmap.Kind(), secret.Kind(), node.Kind(node.Config{}), pod.Kind(pod.Config{}),
+		serviceaccount.Kind(serviceaccount.Config{}))
 }
 
 func tokenSecret(name, account string, labels map[string]string) *corev1.Secret {
@@ -67,8 +49,8 @@ func (signs) MakeLegacy(namespace string, account token.Ref, secret string) (str
 
 func TestTokenSecretsAreFilledAndGoWithTheirAccount(t *testing.T) {
 	declared := serviceaccount.TokenSecrets(signs{}, []byte("ca"))
-	c := withRoles(t, declared)
-	run(t, c, declared)
+	c := withRoles(t)
+	rbactest.Run(t, c, declared)
 	core := c.Client.CoreV1()
 	account, err := core.ServiceAccounts("default").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "a"}}, metav1.CreateOptions{})
 	check(t, err)
@@ -101,8 +83,8 @@ func TestTokenSecretsAreFilledAndGoWithTheirAccount(t *testing.T) {
 
 func TestTheDaySinceWhichUsesAreNotedIsKept(t *testing.T) {
 	declared := serviceaccount.LegacyTokenTracking()
-	c := withRoles(t, declared)
-	run(t, c, declared)
+	c := withRoles(t)
+	rbactest.Run(t, c, declared)
 	configMaps := c.Client.CoreV1().ConfigMaps("kube-system")
 	const name = "kube-apiserver-legacy-service-account-token-tracking"
 	for _, spoil := range []func() error{
@@ -127,7 +109,8 @@ func TestTheDaySinceWhichUsesAreNotedIsKept(t *testing.T) {
 
 func TestTokensOnceMadeForAccountsEndWhenNobodyUsesThem(t *testing.T) {
 	declared := serviceaccount.LegacyTokenCleaner()
-	c := withRoles(t, declared)
+	c := withRoles(t)
+	rbactest.Declare(t, c, declared)
 	core := c.Client.CoreV1()
 	now := time.Now().AddDate(2, 0, 0)
 	day := func(ago int) string { return now.UTC().AddDate(0, 0, -ago).Format(time.DateOnly) }
