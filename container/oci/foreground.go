@@ -24,10 +24,16 @@ type Foreground struct {
 	drained chan struct{}
 }
 
+// passed are the signals that the command gets in this process' place. All there are would cost a millisecond to have.
+var passed = []os.Signal{
+	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGTERM, unix.SIGCONT, unix.SIGTSTP,
+	unix.SIGTTIN, unix.SIGTTOU, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGPROF, unix.SIGWINCH, unix.SIGIO, unix.SIGPWR, unix.Signal(37),
+}
+
 // NewForeground begins to catch signals. Close it.
 func NewForeground(terminal bool, std [3]*os.File) (*Foreground, error) {
 	f := &Foreground{signals: make(chan os.Signal, 64), std: std}
-	signal.Notify(f.signals)
+	signal.Notify(f.signals, passed...)
 	if !terminal {
 		return f, nil
 	}
@@ -117,7 +123,6 @@ func (f *Foreground) Wait(pid int) int {
 
 func (f *Foreground) pass(pid int, s os.Signal) {
 	switch s {
-	case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
 	case unix.SIGWINCH:
 		if f.master != nil {
 			f.resize()

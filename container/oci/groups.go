@@ -17,8 +17,8 @@ import (
 )
 
 // group is the control groups of a container: their path is cgroupsPath, or the container's name below this
-// process' own groups.
-func group(id, path string, useSystemd bool, r *cgroups.Resources) (cgroups.Manager, error) {
+// process' own groups. Directories that are known need not be looked for.
+func group(id, path string, useSystemd bool, r *cgroups.Resources, known map[string]string) (cgroups.Manager, error) {
 	config := &cgroups.Cgroup{Path: path, Systemd: useSystemd, Resources: r}
 	if useSystemd {
 		config.Path = ""
@@ -28,7 +28,7 @@ func group(id, path string, useSystemd bool, r *cgroups.Resources) (cgroups.Mana
 	} else if path == "" {
 		config.Path = id
 	}
-	m, err := manager.New(config)
+	m, err := manager.NewWithPaths(config, known)
 	if err != nil {
 		return nil, fmt.Errorf("cgroup: %w", err)
 	}
@@ -41,7 +41,7 @@ func (c *Container) makeGroups() (cgroups.Manager, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := group(c.ID, c.Spec.Linux.CgroupsPath, c.Systemd, limits)
+	m, err := group(c.ID, c.Spec.Linux.CgroupsPath, c.Systemd, limits, nil)
 	if err != nil {
 		return nil, nil, err
 	}

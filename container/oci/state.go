@@ -17,7 +17,6 @@ import (
 
 	"dhow/container/oci/bundle"
 	"dhow/container/oci/inside"
-	"dhow/internal/atomicfile"
 )
 
 const (
@@ -75,7 +74,12 @@ func (c *Container) save() error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(filepath.Join(c.dir, stateFile), data)
+	// Whole or not at all, but not for a crash of the machine: a container does not outlive that either.
+	path := filepath.Join(c.dir, stateFile)
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // Paused is a status that runc has beyond the specification's.
@@ -143,7 +147,7 @@ func (c *Container) State() specs.State {
 
 // group opens the container's control groups.
 func (c *Container) group() (cgroups.Manager, error) {
-	return group(c.ID, c.Spec.Linux.CgroupsPath, c.Systemd, &cgroups.Resources{SkipDevices: true})
+	return group(c.ID, c.Spec.Linux.CgroupsPath, c.Systemd, &cgroups.Resources{SkipDevices: true}, c.CgroupPaths)
 }
 
 // hooks runs those of one name beside the container. Those after its end cannot fail: that is a warning.
