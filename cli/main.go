@@ -19,11 +19,17 @@ import (
 // ("kubectl" as a link to dhow).
 func Main(args []string) int {
 	env := &environment{Root: "/", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
-	root := newRootCommand(env)
-	if name := filepath.Base(args[0]); name == "kubectl" {
-		args = append([]string{"dhow", name}, args[1:]...)
-	} else if name == "dhow-oci" {
+	var root *cobra.Command
+	switch name := filepath.Base(args[0]); name {
+	case "dhow-oci": // who calls an OCI runtime does not wait for other commands to be put together
 		args = append([]string{"dhow", "oci"}, args[1:]...)
+		root = newBareRoot(env)
+		root.AddCommand(newOCICommand(env))
+	case "kubectl":
+		args = append([]string{"dhow", name}, args[1:]...)
+		fallthrough
+	default:
+		root = newRootCommand(env)
 	}
 	if code, ok := handOver(root, env, args); ok {
 		return code
@@ -62,7 +68,8 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-func newRootCommand(env *environment) *cobra.Command {
+// newBareRoot is the root without its commands.
+func newBareRoot(env *environment) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "dhow",
 		Short: "Containers and Kubernetes in one binary",
@@ -85,6 +92,11 @@ Start with 'dhow server', then 'dhow kubectl get nodes'. 'dhow demo' shows all o
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().StringVar(&env.Root, "root", env.Root, "directory under which every path lies")
 	root.CompletionOptions.HiddenDefaultCmd = true
+	return root
+}
+
+func newRootCommand(env *environment) *cobra.Command {
+	root := newBareRoot(env)
 	root.AddGroup(&cobra.Group{ID: "cluster", Title: "Cluster:"}, &cobra.Group{ID: "containers", Title: "Containers:"},
 		&cobra.Group{ID: "images", Title: "Images:"})
 	add := func(group string, commands ...*cobra.Command) {

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -48,7 +49,7 @@ func (r *Runtime) Create(id string, o Create) (_ *Container, err error) {
 	if err != nil {
 		return nil, err
 	}
-	spec, err := bundle.Load(dir)
+	spec, text, err := bundle.Load(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -62,10 +63,11 @@ func (r *Runtime) Create(id string, o Create) (_ *Container, err error) {
 	for _, warning := range plan.Warnings {
 		r.config.Log.Warn(warning)
 	}
-	c, err := r.claim(id, dir, spec, plan)
+	c, err := r.claim(id, dir, text, plan)
 	if err != nil {
 		return nil, err
 	}
+	c.Spec = spec
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.RemoveAll(c.dir))
@@ -93,13 +95,13 @@ func checkTerminal(terminal bool, o *Create) error {
 }
 
 // claim makes the container's folder.
-func (r *Runtime) claim(id, dir string, spec *specs.Spec, plan *bundle.Plan) (*Container, error) {
+func (r *Runtime) claim(id, dir string, config json.RawMessage, plan *bundle.Plan) (*Container, error) {
 	if err := os.MkdirAll(r.config.Root, 0o700); err != nil {
 		return nil, err
 	}
 	c := &Container{dir: r.dir(id), log: r.config.Log, record: record{
 		Version: specs.Version, ID: id, Created: time.Now().UTC(), Bundle: dir, Rootfs: plan.Container.Rootfs, Systemd: r.config.SystemdCgroup,
-		Spec: spec, Hooks: plan.Container.Hooks,
+		Config: config, Hooks: plan.Container.Hooks,
 	}}
 	err := os.Mkdir(c.dir, 0o700)
 	if errors.Is(err, os.ErrExist) {

@@ -153,20 +153,30 @@ func (r *Runtime) Delete(id string, force bool) error {
 }
 
 func (c *Container) killAndWait() error {
+	init, err := c.pidfd()
+	if errors.Is(err, ErrNotRunning) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer init.Close()
 	if err := c.Kill(unix.SIGKILL, false); err != nil && !errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for c.alive() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			return fmt.Errorf("container %s: process %d has not ended 10 s after SIGKILL", c.ID, c.record.Pid)
+	const patience = 10 * time.Second
+	for deadline := time.Now().Add(patience); ; {
+		ended, err := unix.Poll([]unix.PollFd{{Fd: int32(init.Fd()), Events: unix.POLLIN}}, int(max(0, time.Until(deadline).Milliseconds())))
+		switch {
+		case errors.Is(err, unix.EINTR) && time.Now().Before(deadline):
+		case err != nil:
+			return fmt.Errorf("wait for process %d: %w", c.record.Pid, err)
+		case ended == 0:
+			return fmt.Errorf("container %s: process %d has not ended %v after SIGKILL", c.ID, c.record.Pid, patience)
+		default:
+			return nil
 		}
 	}
-	return nil
 }
 
 // destroy removes what is left of a container whose first process has ended.

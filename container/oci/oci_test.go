@@ -34,12 +34,12 @@ func TestMain(m *testing.M) {
 // world is a runtime with a bundle whose root has busybox.
 type world struct {
 	*oci.Runtime
-	t      *testing.T
+	t      testing.TB
 	bundle string
 	out    string
 }
 
-func newWorld(t *testing.T, change func(*specs.Spec), command ...string) *world {
+func newWorld(t testing.TB, change func(*specs.Spec), command ...string) *world {
 	t.Helper()
 	dir := t.TempDir()
 	r, err := oci.New(oci.Config{Root: filepath.Join(dir, "state")})
@@ -317,7 +317,7 @@ func TestExecRunsACommandInTheContainer(t *testing.T) {
 	}
 }
 
-func null(t *testing.T) *os.File {
+func null(t testing.TB) *os.File {
 	t.Helper()
 	f, err := os.Open(os.DevNull)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
+	"strings"
 
 	"github.com/opencontainers/cgroups/systemd"
 )
@@ -62,16 +62,19 @@ func New(c Config) (*Runtime, error) {
 // programDir is beside the states, under a name that no container can have.
 const programDir = "@program"
 
-var validID = regexp.MustCompile(`^[\w+\-.]+$`)
-
 func checkID(id string) error {
 	if id == "" {
 		return errors.New("container id cannot be empty")
 	}
-	if !validID.MatchString(id) || id == "." || id == ".." || len(id) > 1024 {
+	if strings.ContainsFunc(id, foreign) || id == "." || id == ".." || len(id) > 1024 {
 		return fmt.Errorf("invalid container ID format: %q: want letters, digits, _ + - .", id)
 	}
 	return nil
+}
+
+// foreign says whether a name may not have a character.
+func foreign(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("_+-.", c))
 }
 
 func (r *Runtime) dir(id string) string { return filepath.Join(r.config.Root, id) }

@@ -38,7 +38,7 @@ type record struct {
 	Ready       bool              `json:"ready"`
 	CgroupPaths map[string]string `json:"cgroup_paths"`
 	Systemd     bool              `json:"systemd,omitempty"`
-	Spec        *specs.Spec       `json:"spec"`
+	Config      json.RawMessage   `json:"spec"` // config.json as it was
 	// Hooks are those of the machine, by their OCI names.
 	Hooks map[string][]inside.Hook `json:"hooks,omitempty"`
 }
@@ -46,8 +46,9 @@ type record struct {
 // Container is one that has been created.
 type Container struct {
 	record
-	dir string
-	log *slog.Logger
+	Spec *specs.Spec // what Config says
+	dir  string
+	log  *slog.Logger
 }
 
 // Container finds one by its name.
@@ -65,6 +66,9 @@ func (r *Runtime) Container(id string) (*Container, error) {
 	}
 	if err := json.Unmarshal(data, &c.record); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(c.dir, stateFile), err)
+	}
+	if err := json.Unmarshal(c.Config, &c.Spec); err != nil {
+		return nil, fmt.Errorf("%s: spec: %w", filepath.Join(c.dir, stateFile), err)
 	}
 	return c, nil
 }
@@ -178,7 +182,7 @@ func (c *Container) Created() time.Time { return c.record.Created }
 
 // HasTerminal says whether a bundle's command has a terminal.
 func HasTerminal(dir string) (bool, error) {
-	spec, err := bundle.Load(dir)
+	spec, _, err := bundle.Load(dir)
 	if err != nil {
 		return false, err
 	}

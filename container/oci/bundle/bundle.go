@@ -43,27 +43,29 @@ type Namespace struct {
 	Path string
 }
 
-// Load reads a bundle's config.json.
-func Load(dir string) (*specs.Spec, error) {
+// Load reads a bundle's config.json, and returns its text, too.
+func Load(dir string) (*specs.Spec, json.RawMessage, error) {
 	path := filepath.Join(dir, "config.json")
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("JSON specification file %s not found", path)
+		return nil, nil, fmt.Errorf("JSON specification file %s not found", path)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	spec, err := decode(data)
+	spec, text, err := decode(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return spec, nil
+	return spec, text, nil
 }
 
 // decode takes the first value, as others do; what follows it is nobody's.
-func decode(data []byte) (*specs.Spec, error) {
+func decode(data []byte) (*specs.Spec, json.RawMessage, error) {
 	spec := &specs.Spec{}
-	return spec, json.NewDecoder(bytes.NewReader(data)).Decode(spec)
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	err := decoder.Decode(spec)
+	return spec, data[:decoder.InputOffset()], err
 }
 
 // Translate makes the plan for a container of a bundle, whose directory is absolute.

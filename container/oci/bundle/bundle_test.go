@@ -158,7 +158,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Cleanup(func() { os.RemoveAll(dir) })
 	f.Fuzz(func(t *testing.T, data []byte) {
-		spec, err := decode(data)
+		spec, _, err := decode(data)
 		if err != nil {
 			return
 		}
