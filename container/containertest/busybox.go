@@ -27,8 +27,7 @@ func NewBusybox(t testing.TB) *Busybox {
 	if err != nil {
 		t.Fatal("busybox is missing: apt-get install busybox-static")
 	}
-	dir := t.TempDir()
-	b := &Busybox{lower: filepath.Join(dir, "lower"), dir: dir}
+	b := OpenBusybox(t.TempDir())
 	for _, d := range []string{"bin", "etc", "tmp", "proc", "sys", "dev"} {
 		err = errors.Join(err, os.MkdirAll(filepath.Join(b.lower, d), 0o755))
 	}
@@ -47,6 +46,12 @@ func NewBusybox(t testing.TB) *Busybox {
 	}
 	return b
 }
+
+// OpenBusybox is the one that NewBusybox made in a folder, for another process.
+func OpenBusybox(dir string) *Busybox { return &Busybox{lower: filepath.Join(dir, "lower"), dir: dir} }
+
+// Dir has the root (lower) and a folder for each snapshot.
+func (b *Busybox) Dir() string { return b.dir }
 
 // Snapshot implements container.Images.
 func (b *Busybox) Snapshot(_ context.Context, key, _ string) (*rootfs.Snapshot, error) {

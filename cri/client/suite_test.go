@@ -51,25 +51,31 @@ func over(t *testing.T, runtime container.Runtime, images image.Service) (*clien
 	return c, config
 }
 
+// newEngine runs one that leaves nothing.
+func newEngine(t *testing.T) *container.Engine {
+	t.Helper()
+	config := container.Config{
+		StateDir: filepath.Join(t.TempDir(), "state"), CgroupParent: fmt.Sprintf("/dhow-cri-%d", os.Getpid()), Images: containertest.NewBusybox(t),
+	}
+	engine, err := container.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := container.Reset(context.Background(), config); err != nil {
+			t.Error(err)
+		}
+	})
+	background(t, engine.Run)
+	if err := engine.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return engine
+}
+
 func TestTheEngineKeepsTheContractOverCRI(t *testing.T) {
 	containertest.Suite(t, func(t *testing.T) containertest.Rig {
-		config := container.Config{
-			StateDir: filepath.Join(t.TempDir(), "state"), CgroupParent: fmt.Sprintf("/dhow-cri-%d", os.Getpid()), Images: containertest.NewBusybox(t),
-		}
-		engine, err := container.New(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := container.Reset(context.Background(), config); err != nil {
-				t.Error(err)
-			}
-		})
-		background(t, engine.Run)
-		if err := engine.Ready(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		c, _ := over(t, engine, &fakeImages{})
+		c, _ := over(t, newEngine(t), &fakeImages{})
 		return containertest.Rig{Runtime: c, Image: "busybox", Logs: t.TempDir(), Limits: true}
 	})
 }

@@ -11,14 +11,13 @@ import (
 	"time"
 )
 
-// benchmarkSettings are how often the suite measures what, and on which of the images that are served here.
+// benchmarkSettings are how often the suite measures what.
 const benchmarkSettings = `containersNumber: 20
 podsNumber: 50
 imagesNumber: 20
 containerBenchmarkTimeoutSeconds: 120
 podBenchmarkTimeoutSeconds: 120
 imageBenchmarkTimeoutSeconds: 120
-imageListingBenchmarkImages: [registry.k8s.io/e2e-test-images/busybox:1.29-2, gcr.io/k8s-staging-cri-tools/test-image-1:latest]
 `
 
 func benchmarkDir(out string) string { return filepath.Join(out, "benchmarks") }

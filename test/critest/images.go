@@ -39,6 +39,8 @@ type file struct {
 const (
 	tools = "k8s-staging-cri-tools/"
 	e2e   = "e2e-test-images/"
+	// benchmarks of pulls use other people's names.
+	benchmarks = "docker/library/"
 )
 
 // testImages stand in for the suite's own, as far as its tests look: busybox is Debian's, web servers are one Go program.
@@ -59,6 +61,7 @@ func testImages(ctx context.Context, bin string) ([]testImage, error) {
 		file{path: "etc/group", text: group + "default-user:x:1000:\ngroup-defined-in-image:x:50000:default-user\n"})
 	return []testImage{
 		{[]string{e2e + "busybox:1.29-2"}, box, plain},
+		{[]string{benchmarks + "busybox:1.35.0-glibc", benchmarks + "busybox:1-uclibc", benchmarks + "busybox:1", benchmarks + "busybox:1-glibc", benchmarks + "busybox:1-musl"}, different("measure"), plain},
 		{[]string{e2e + "nginx:1.14-2", e2e + "httpd:2.4.39-4"}, server, listen("80")},
 		{[]string{tools + "hostnet-nginx-amd64", tools + "hostnet-nginx-arm64"}, server, listen("12003")},
 		{[]string{e2e + "nonewprivs:1.3"}, with(file{path: "nnp", source: filepath.Join(bin, "nonewprivs"), mode: 0o4755}), v1.Config{Entrypoint: []string{"/nnp"}}},

@@ -67,11 +67,13 @@ func prepare(ctx context.Context, dir string) error {
 
 func debian(dir string) judge.Packages { return judge.Packages{Dir: filepath.Join(dir, "debs")} }
 
-// registries sends the suite's two registries to ours.
+// registries sends the suite's registries to ours; the last one is the benchmarks'.
 const registries = `mirrors:
   gcr.io:
     endpoint: ["http://%[1]s"]
   registry.k8s.io:
+    endpoint: ["http://%[1]s"]
+  public.ecr.aws:
     endpoint: ["http://%[1]s"]
 `
 
