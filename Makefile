@@ -38,7 +38,7 @@ lint:
 e2e: build ## the real binary with real software: nginx, redis, docker-registry
 	go test -count=1 -v -timeout 20m ./test/e2e
 
-vm-test: ## the container engine's tests under cgroup v2 alone, in an emulated machine; ARGS='-test.run Pause'
+vm-test: ## what has to do with containers under cgroup v2 alone, with AppArmor, in an emulated machine; ARGS='-test.run Pause'
 	test/vm/run $(ARGS)
 
 vm-clock: ## the API server in that machine, whose clock jumps

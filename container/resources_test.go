@@ -222,3 +222,16 @@ func TestDevicesAreThoseThatAreAllowed(t *testing.T) {
 		}
 	}
 }
+
+func TestProcessesAreKilledTogetherWhereThatIsAskedFor(t *testing.T) {
+	if !cgroups.IsCgroup2UnifiedMode() {
+		leftOut(t, "killing together: cgroup v1 cannot")
+		return
+	}
+	r := newRig(t)
+	config := sh("dd if=/dev/zero of=/dev/null bs=64M count=1; echo survived; sleep 1000")
+	config.Linux.Resources = &cri.LinuxContainerResources{MemoryLimitInBytes: 16 << 20, Unified: map[string]string{"memory.oom.group": "1", "memory.swap.max": "0"}}
+	if out, status := r.result(config); status.Reason != reasonOOMKilled || strings.Contains(out, "survived") {
+		t.Errorf("status is %v, it says %s", status, out)
+	}
+}

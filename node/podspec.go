@@ -3,7 +3,6 @@ package node
 import (
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -274,35 +273,6 @@ func (n *Node) containerConfig(pod *corev1.Pod, c *corev1.Container, imageID str
 		Stdin:       c.Stdin, StdinOnce: c.StdinOnce, Tty: c.TTY,
 		Linux: &cri.LinuxContainerConfig{Resources: n.resources(pod, c), SecurityContext: security},
 	}, nil
-}
-
-// resources are a container's requests and limits, as the kernel takes them.
-func (n *Node) resources(pod *corev1.Pod, c *corev1.Container) *cri.LinuxContainerResources {
-	cpu := c.Resources.Requests.Cpu().MilliValue()
-	if _, asked := c.Resources.Requests[corev1.ResourceCPU]; !asked {
-		cpu = c.Resources.Limits.Cpu().MilliValue()
-	}
-	r := &cri.LinuxContainerResources{
-		CpuShares: shares(cpu), MemoryLimitInBytes: c.Resources.Limits.Memory().Value(), OomScoreAdj: n.oomScore(pod, c),
-	}
-	r.MemorySwapLimitInBytes = r.MemoryLimitInBytes // no swap beyond
-	if limit := c.Resources.Limits.Cpu().MilliValue(); limit > 0 {
-		r.CpuPeriod, r.CpuQuota = cpuPeriod, quota(limit)
-	}
-	return r
-}
-
-// oomScore has the kernel kill first what asked for least (upstream's scale).
-func (n *Node) oomScore(pod *corev1.Pod, c *corev1.Container) int64 {
-	switch qosOf(pod) {
-	case corev1.PodQOSGuaranteed:
-		return -997
-	case corev1.PodQOSBestEffort:
-		return 1000
-	}
-	capacity := n.allocatable.Memory().Value()
-	share := int64(math.Floor(1000 * float64(c.Resources.Requests.Memory().Value()) / float64(max(capacity, 1))))
-	return min(max(1000-share, 3), 999)
 }
 
 // mounts are the container's volumes, its /etc/hosts and its termination message.
