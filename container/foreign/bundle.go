@@ -48,6 +48,9 @@ func (r *Runtime) makeBundle(ctx context.Context, config *cri.ContainerConfig) (
 	if err := mountRoot(root, snapshot); err != nil {
 		return b, fmt.Errorf("mount the image: %w", err)
 	}
+	if config, err = r.withImages(ctx, b, config); err != nil {
+		return b, err
+	}
 	b.ownPID = config.GetLinux().GetSecurityContext().GetNamespaceOptions().GetPid() == cri.NamespaceMode_CONTAINER
 	s, err := spec(config, snapshot.Config, root)
 	if err != nil {
@@ -140,9 +143,8 @@ func (r *Runtime) discard(key, program string) error {
 	if err := os.RemoveAll(filepath.Join(r.config.StateDir, "state", key)); err != nil {
 		return err
 	}
-	root := filepath.Join(r.dirOf(key), "rootfs")
-	if err := unix.Unmount(root, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("unmount %s: %w", root, err)
+	if err := r.unmountAll(key); err != nil {
+		return err
 	}
 	if err := r.config.Images.RemoveSnapshot(context.Background(), key); err != nil {
 		return err

@@ -221,6 +221,27 @@ func TestTheStatusTellsWhomAnotherRuntimesContainerRunsAs(t *testing.T) {
 	})
 }
 
+func TestAnotherRuntimesContainerMountsAnImage(t *testing.T) {
+	each(t, func(r *rig) {
+		config := sh("head -n 1 /part/group; (: > /part/x) 2>/dev/null || echo read-only; /image/bin/busybox true 2>/dev/null || echo no programs; sleep 1000")
+		image := &cri.ImageSpec{Image: "busybox"}
+		config.Mounts = []*cri.Mount{{Image: image, ContainerPath: "/part", ImageSubPath: "etc"}, {Image: image, ContainerPath: "/image"}}
+		id := r.launch(config)
+		r.eventually("all is said", func() bool { return strings.Contains(r.output(), "no programs") })
+		if out := r.output(); !strings.Contains(out, "root:x:0:") || !strings.Contains(out, "read-only") {
+			r.Errorf("it says %s", out)
+		}
+		r.check(r.runtime.RemoveContainer(r.Context(), id))
+		if left, _ := filepath.Glob(filepath.Join(r.state, "[0-9a-f]*")); len(left) > 0 {
+			r.Errorf("left: %v", left)
+		}
+		config.Mounts[0].ImageSubPath = "none"
+		if _, err := r.runtime.CreateContainer(r.Context(), r.sandbox, config, r.pod); err == nil || !strings.Contains(err.Error(), `"none"`) {
+			r.Errorf("a path that is not there: %v", err)
+		}
+	})
+}
+
 func TestHandlersAreToldWithWhatTheyCan(t *testing.T) {
 	r := newRig(t, "runc")
 	s, err := r.runtime.Status(t.Context())

@@ -183,6 +183,7 @@ func mounts(c *cri.ContainerConfig) []specs.Mount {
 		case m.Readonly:
 			options = append(options, "ro")
 		}
+		options = append(options, m.MountOptions...)
 		all = append(all, specs.Mount{Destination: m.ContainerPath, Type: "bind", Source: m.HostPath, Options: options})
 	}
 	return all
