@@ -21,13 +21,16 @@ type container struct {
 	join []*os.File // the namespaces of spec.Join
 	log  *logFile
 
-	mu       sync.Mutex
-	run      *run // the current one, or the last
-	restarts int
-	stopped  bool          // nobody wants it to be started again
-	wake     chan struct{} // closed when stopped is set
+	mu  sync.Mutex
+	run *run // the current one, or the last
+	// The size of its terminal; 0: nobody has asked for one.
+	width, height uint16
+	restarts      int
+	stopped       bool          // nobody wants it to be started again
+	wake          chan struct{} // closed when stopped is set
 
-	done chan struct{} // closed when it has ended for good
+	out, errs audience      // of stdout, or the terminal, and of stderr
+	done      chan struct{} // closed when it has ended for good, and that is on record
 }
 
 // startError is a command that could not be executed, with the code that shells give it.
@@ -91,15 +94,16 @@ func (c *container) finish(exit Exit) {
 	if err := writeRecord(c.spec.Exit, exit); err != nil {
 		fmt.Fprintf(os.Stderr, "exit of %s: %v\n", c.spec.ID, err)
 	}
-	c.current().over()
+	close(c.done) // those who are attached need not wait for the rest
 	c.release()
-	close(c.done)
 }
 
 func (c *container) release() {
 	if r := c.current(); r != nil {
 		r.release()
 	}
+	c.out.leave()
+	c.errs.leave()
 	c.log.Close()
 	closeAll(c.join)
 }
@@ -130,30 +134,52 @@ func (c *container) kill(sig unix.Signal) error {
 	return err
 }
 
-// attachUntil copies between a client's descriptors and the container until it ends or the client is gone. The end of
-// the client's input ends the container's where that has only one; otherwise it ends the attachment, as with docker.
+// attachUntil copies between a client's descriptors and the container until that has ended for good or the client is
+// gone; it goes on from run to run. The end of the client's input ends the container's where that has only one;
+// otherwise it ends the attachment, as with docker.
 func (c *container) attachUntil(gone <-chan struct{}, in *os.File, out, errs io.Writer) {
-	r := c.current()
 	if out != nil {
-		defer r.out.add(out)()
+		defer c.out.add(out)()
 	}
 	if errs != nil {
-		defer r.errs.add(errs)()
+		defer c.errs.add(errs)()
 	}
 	over := make(chan struct{})
 	if in != nil {
 		go func() {
-			_, _ = io.Copy(r.in, in)
-			if c.spec.StdinOnce && r.tty == nil {
-				r.in.Close()
-				return
+			if c.passInput(in) {
+				close(over)
 			}
-			close(over)
 		}()
 	}
-	select {
-	case <-r.done:
-	case <-gone:
-	case <-over:
+	for r := c.current(); ; r = c.current() {
+		select {
+		case <-r.next:
+		case <-c.done:
+			return
+		case <-gone:
+			return
+		case <-over:
+			return
+		}
 	}
+}
+
+// passInput copies to whichever run there is, and says whether the attachment is over with its end.
+func (c *container) passInput(in *os.File) bool {
+	_, _ = io.Copy(inputOf{c}, in)
+	if r := c.current(); c.spec.StdinOnce && r.tty == nil {
+		r.in.Close()
+		return false
+	}
+	return true
+}
+
+// inputOf is the input of a container's current run.
+type inputOf struct{ c *container }
+
+// Write implements io.Writer. A run that has closed its input takes nothing; the next one may.
+func (i inputOf) Write(p []byte) (int, error) {
+	_, _ = i.c.current().in.Write(p)
+	return len(p), nil
 }

@@ -99,18 +99,18 @@ func followClient(conn Conn) (sizes chan Request, gone chan struct{}) {
 }
 
 // admit gives those who wait for a container its outputs, before its command can write.
-func (s *server) admit(id string, out, errs *fanout, tty *os.File) {
+func (s *server) admit(c *container, tty *os.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, e := range s.early[id] {
+	for _, e := range s.early[c.spec.ID] {
 		if e.out != nil {
-			out.add(e.out)
+			c.out.add(e.out)
 		}
 		if e.errs != nil {
-			errs.add(e.errs)
+			c.errs.add(e.errs)
 		}
 		if tty != nil && e.width > 0 {
-			_ = resize(tty, e.width, e.height)
+			c.keepSize(e.width, e.height)
 		}
 	}
 }
@@ -125,8 +125,23 @@ func (s *server) begin(id string, c *container) {
 	delete(s.early, id)
 }
 
+// resize gives the container's terminal a size, and those of its next runs.
 func (c *container) resize(size Request) {
-	if tty := c.current().tty; tty != nil {
-		_ = resize(tty, size.Width, size.Height)
+	c.keepSize(size.Width, size.Height)
+	c.fit(c.current().tty)
+}
+
+func (c *container) keepSize(width, height uint16) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.width, c.height = width, height
+}
+
+// fit gives a terminal the size that was last asked for, if one was.
+func (c *container) fit(tty *os.File) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if tty != nil && c.width > 0 {
+		_ = resize(tty, c.width, c.height)
 	}
 }

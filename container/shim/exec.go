@@ -238,8 +238,8 @@ func (s *server) attach(conn Conn, r Request, files []*os.File) (Reply, error) {
 			if err != nil {
 				return
 			}
-			if tty := c.current().tty; r.Op == OpResize && tty != nil {
-				_ = resize(tty, r.Width, r.Height)
+			if r.Op == OpResize {
+				c.resize(r)
 			}
 		}
 	}()

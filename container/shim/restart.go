@@ -36,7 +36,6 @@ func (c *container) again(exit Exit) bool {
 func (s *server) restart(c *container, last Exit, pause time.Duration) (Exit, bool) {
 	before := c.current()
 	c.record(Start{At: before.at, User: before.user, Restarts: c.restarts, Last: &last})
-	before.over()
 	s.tell(c.spec.ID)
 	select {
 	case <-time.After(pause):
@@ -51,6 +50,7 @@ func (s *server) restart(c *container, last Exit, pause time.Duration) (Exit, bo
 	}
 	c.mu.Lock()
 	c.run = r
+	close(before.next)
 	c.restarts++
 	stopped := c.stopped
 	c.mu.Unlock()

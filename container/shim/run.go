@@ -24,8 +24,6 @@ type run struct {
 	pid   int
 	pidfd *os.File
 	user  *Identity
-	out   *fanout // stdout, or the terminal
-	errs  *fanout
 	in    *input
 	pts   *os.File // its devpts, for the terminals of commands
 	tty   *os.File // its own terminal's master
@@ -33,13 +31,12 @@ type run struct {
 	kills   int            // for want of memory, in its groups before it
 	drained sync.WaitGroup // readers of its output
 	ended   chan unix.WaitStatus
-	done    chan struct{} // closed when it has ended, its output is read, and the end is on record
-	once    sync.Once
+	next    chan struct{} // closed when another run has taken its place
 }
 
 // newRun makes the container's root, forks its init and waits until that has become the command.
 func (s *server) newRun(c *container) (*run, error) {
-	r := &run{ended: make(chan unix.WaitStatus, 1), done: make(chan struct{}), kills: memoryKills(c.spec.Cgroups)}
+	r := &run{ended: make(chan unix.WaitStatus, 1), next: make(chan struct{}), kills: memoryKills(c.spec.Cgroups)}
 	if err := s.launch(c, r); err != nil {
 		r.release()
 		return nil, err
@@ -69,7 +66,8 @@ func (s *server) launch(c *container, r *run) error {
 		return err
 	}
 	defer closeAll(std)
-	s.admit(c.spec.ID, r.out, r.errs, r.tty)
+	s.admit(c, r.tty)
+	c.fit(r.tty)
 	spec, err := os.Open(c.path)
 	if err != nil {
 		return err
@@ -231,9 +229,6 @@ func (r *run) wait(c *container) Exit {
 	return exit
 }
 
-// over tells those who are attached of the end, once that is on record.
-func (r *run) over() { r.once.Do(func() { close(r.done) }) }
-
 // drain waits for the readers. Processes that the container left behind may hold its output open: two seconds
 // after the end that no longer counts.
 func (r *run) drain() {
@@ -249,17 +244,15 @@ func (r *run) drain() {
 }
 
 func (r *run) release() {
-	for _, closer := range []io.Closer{r.in, r.out, r.errs} {
-		closer.Close()
-	}
+	r.in.Close()
 	closeAll([]*os.File{r.tty, r.pts, r.pidfd})
 }
 
 // streams makes the child's stdin, stdout and stderr, and starts reading what it will write.
 func (r *run) streams(c *container) ([]*os.File, error) {
-	r.out, r.errs = newFanout(c.log.stream("stdout")), newFanout(c.log.stream("stderr"))
+	out, errs := &fanout{c.log.stream("stdout"), &c.out}, &fanout{c.log.stream("stderr"), &c.errs}
 	if c.spec.Process.TTY {
-		return r.terminal(c)
+		return r.terminal(c, out)
 	}
 	outR, outW, err := os.Pipe()
 	if err != nil {
@@ -283,12 +276,12 @@ func (r *run) streams(c *container) ([]*os.File, error) {
 		_ = outW.Chown(int(c.spec.HostUID), int(c.spec.HostGID))
 		_ = errW.Chown(int(c.spec.HostUID), int(c.spec.HostGID))
 	}
-	r.read(outR, r.out)
-	r.read(errR, r.errs)
+	r.read(outR, out)
+	r.read(errR, errs)
 	return []*os.File{in, outW, errW}, nil
 }
 
-func (r *run) terminal(c *container) ([]*os.File, error) {
+func (r *run) terminal(c *container, out *fanout) ([]*os.File, error) {
 	master, slave, err := openTerminal(r.pts)
 	if err != nil {
 		return nil, err
@@ -299,7 +292,7 @@ func (r *run) terminal(c *container) ([]*os.File, error) {
 	if c.spec.Stdin {
 		r.in = newInput(master)
 	}
-	r.read(master, r.out)
+	r.read(master, out)
 	return []*os.File{slave, slave, slave}, nil
 }
 
