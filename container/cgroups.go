@@ -103,11 +103,20 @@ func removeGroup(group string) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Destroy(); err != nil {
-		return fmt.Errorf("remove cgroup %s: %w", group, err)
+	deadline := time.Now().Add(dying)
+	for {
+		if err = m.Destroy(); err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("remove cgroup %s: %w", group, err)
+		}
 	}
-	return nil
 }
+
+// dying is how long processes that were killed may stay in their group: on a busy machine, or with little processor time
+// of their own, they are slow to end. Destroy waits a moment between its own tries.
+const dying = 5 * time.Second
 
 // removeEmptyParents removes a pod's group and those above it that have become empty, up to but not with top.
 func removeEmptyParents(group, top string) {

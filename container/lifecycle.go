@@ -121,6 +121,19 @@ func (c *container) stop(sig unix.Signal) error {
 	return c.thaw()
 }
 
+// StopWith sends a signal that is meant to end a container: no restart policy starts it again.
+func (e *Engine) StopWith(_ context.Context, id, signal string) error {
+	c, err := e.running(id)
+	if err != nil {
+		return err
+	}
+	sig, err := signalNumber(signal)
+	if err != nil {
+		return fmt.Errorf("stop container %s: %w", id, err)
+	}
+	return c.stop(sig)
+}
+
 // Kill sends a signal to the container's first process. The stop signal and SIGKILL also end its restarts.
 func (e *Engine) Kill(_ context.Context, id, signal string) error {
 	c, err := e.running(id)

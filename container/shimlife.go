@@ -216,6 +216,36 @@ func (e *Engine) clearAborted() error {
 	return e.clearBlocks()
 }
 
+// ClearHalfMade removes what a crash left half-made of the sandboxes whose metadata has this uid, for an engine that does
+// not Run: the caller says that nobody is making them. Those of which nothing is known go after a minute.
+func (e *Engine) ClearHalfMade(uid string) error {
+	entries, err := os.ReadDir(e.config.StateDir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") || !entry.IsDir() {
+			continue
+		}
+		if s := e.sandboxes[entry.Name()]; s != nil {
+			if s.config.GetMetadata().GetUid() == uid {
+				err = errors.Join(err, e.clearContainers(s))
+			}
+			continue
+		}
+		s, e2 := e.loadSandbox(filepath.Join(e.config.StateDir, entry.Name()))
+		if e2 == nil && s.config.GetMetadata().GetUid() == uid || errors.Is(e2, fs.ErrNotExist) && olderThan(entry, time.Minute) {
+			err = errors.Join(err, e.clearSandbox(entry.Name()))
+		}
+	}
+	return err
+}
+
+func olderThan(entry fs.DirEntry, age time.Duration) bool {
+	info, err := entry.Info()
+	return err == nil && time.Since(info.ModTime()) > age
+}
+
 func (e *Engine) clearContainers(s *sandbox) error {
 	for _, id := range s.halfMade {
 		c := &container{ID: id, sandbox: s, dir: filepath.Join(s.dir, containersDir, id), Cgroup: path.Join(s.Cgroup, id)}
