@@ -29,6 +29,8 @@ type Options struct {
 	Tail int64
 	// Limit ends the output after so many bytes, never when negative.
 	Limit int64
+	// Older are the paths of what rotation has moved away, the oldest first. Those that do not exist are left out.
+	Older []string
 }
 
 // All is everything that has been written so far.
@@ -48,16 +50,79 @@ func Read(ctx context.Context, path string, o Options, stdout, stderr io.Writer)
 	}
 	r := &reader{options: o, path: path, file: f, left: o.Limit, stdout: stdout, stderr: stderr}
 	defer func() { r.file.Close() }()
+	older, err := openOlder(o.Older, f)
+	if err != nil {
+		return err
+	}
+	defer closeAll(older)
 	if o.Tail >= 0 {
-		if err := seekTail(f, o.Tail); err != nil {
+		if older, err = seekLast(older, f, o.Tail); err != nil {
 			return fmt.Errorf("read log: %w", err)
 		}
 	}
-	err = r.read(ctx)
+	err = r.all(ctx, older)
 	if errors.Is(err, errFull) {
 		return nil
 	}
 	return err
+}
+
+// openOlder opens what was moved away. The log itself may have been, since it was opened.
+func openOlder(paths []string, log *os.File) ([]*os.File, error) {
+	newest, err := log.Stat()
+	if err != nil {
+		return nil, err
+	}
+	var files []*os.File
+	for _, path := range paths {
+		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			closeAll(files)
+			return nil, fmt.Errorf("open log: %w", err)
+		}
+		if info, err := f.Stat(); err == nil && os.SameFile(info, newest) {
+			f.Close()
+			continue
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// seekLast goes to where the last n lines of all files begin, and leaves out the files before.
+func seekLast(older []*os.File, newest *os.File, n int64) ([]*os.File, error) {
+	found, err := seekTail(newest, n)
+	for i := len(older) - 1; i >= 0 && err == nil; i-- {
+		if n -= found; n == 0 {
+			return older[i+1:], nil
+		}
+		found, err = seekTail(older[i], n)
+	}
+	return older, err
+}
+
+// all reads the older files, then the log itself.
+func (r *reader) all(ctx context.Context, older []*os.File) error {
+	log, follow := r.file, r.options.Follow
+	r.options.Follow = false
+	for _, f := range older {
+		r.file = f
+		if err := r.read(ctx); err != nil {
+			r.file = log
+			return err
+		}
+	}
+	r.file, r.options.Follow = log, follow
+	return r.read(ctx)
 }
 
 type reader struct {
@@ -70,7 +135,9 @@ type reader struct {
 }
 
 func (r *reader) read(ctx context.Context) error {
-	r.begun = map[string]bool{}
+	if r.begun == nil {
+		r.begun = map[string]bool{}
+	}
 	buffered := bufio.NewReaderSize(r.file, 64<<10)
 	var line []byte
 	for {
@@ -212,11 +279,11 @@ func (r *reader) write(to io.Writer, out []byte) error {
 	return err
 }
 
-// seekTail goes to where the last n lines begin.
-func seekTail(f *os.File, n int64) error {
+// seekTail goes to where the last n lines begin, and says how many there are.
+func seekTail(f *os.File, n int64) (int64, error) {
 	end, err := f.Seek(0, io.SeekEnd)
 	if err != nil || n == 0 {
-		return err
+		return 0, err
 	}
 	block := make([]byte, 64<<10)
 	lines := int64(-1) // the end of the last line begins none
@@ -224,7 +291,7 @@ func seekTail(f *os.File, n int64) error {
 		size := min(at, int64(len(block)))
 		at -= size
 		if _, err := f.ReadAt(block[:size], at); err != nil {
-			return err
+			return 0, err
 		}
 		for i := size - 1; i >= 0; i-- {
 			if block[i] != '\n' {
@@ -232,10 +299,10 @@ func seekTail(f *os.File, n int64) error {
 			}
 			if lines++; lines == n {
 				_, err := f.Seek(at+i+1, io.SeekStart)
-				return err
+				return n, err
 			}
 		}
 	}
 	_, err = f.Seek(0, io.SeekStart)
-	return err
+	return lines + 1, err
 }

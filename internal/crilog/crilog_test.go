@@ -65,6 +65,25 @@ func TestOptionsChooseWhatIsRead(t *testing.T) {
 	}
 }
 
+func TestOlderFilesAreReadFirst(t *testing.T) {
+	path := logFile(t, "2026-01-01T00:00:05Z stdout F five\n2026-01-01T00:00:06Z stdout F six\n")
+	for name, text := range map[string]string{".2": "2026-01-01T00:00:01Z stdout F one\n2026-01-01T00:00:02Z stdout F two\n", ".1": "2026-01-01T00:00:03Z stdout F three\n2026-01-01T00:00:04Z stdout F four\n"} {
+		if err := os.WriteFile(path+name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for tail, want := range map[int64]string{
+		-1: "one\ntwo\nthree\nfour\nfive\nsix\n", 0: "", 1: "six\n", 2: "five\nsix\n", 3: "four\nfive\nsix\n",
+		5: "two\nthree\nfour\nfive\nsix\n", 6: "one\ntwo\nthree\nfour\nfive\nsix\n", 9: "one\ntwo\nthree\nfour\nfive\nsix\n",
+	} {
+		o := All()
+		o.Tail, o.Older = tail, []string{path + ".9", path + ".2", path + ".1"}
+		if out, _ := read(t, path, o); out != want {
+			t.Errorf("the last %d: %q, want %q", tail, out, want)
+		}
+	}
+}
+
 func TestALineCutOffByACrashIsLeftOut(t *testing.T) {
 	if out, _ := read(t, logFile(t, sample+"2026-01-01T00"), All()); !strings.HasSuffix(out, "four\n") {
 		t.Errorf("stdout %q", out)
