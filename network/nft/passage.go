@@ -17,6 +17,9 @@ type Passage struct {
 	Links string
 	// Comment marks the rules.
 	Comment string
+	// Last puts them at the end of the chains, where they take the place of the policy only: what the chains' own rules
+	// drop stays dropped.
+	Last bool
 }
 
 // Open inserts the rules where they are missing and returns the chains, as "ip filter FORWARD".
@@ -36,8 +39,8 @@ func (p Passage) Open(s *Socket) ([]string, error) {
 		}
 		err = s.Change(func(b *Batch) {
 			b.deleteRules(rules)
-			b.insert(c, p.Comment, OutLink(p.Links))
-			b.insert(c, p.Comment, InLink(p.Links))
+			b.accept(c, p, OutLink(p.Links))
+			b.accept(c, p, InLink(p.Links))
 		})
 		if err != nil {
 			return opened, err
@@ -135,11 +138,16 @@ func (b *Batch) deleteRules(rules []*nftables.Rule) {
 	}
 }
 
-// insert puts an accepting rule at the head of a chain.
-func (b *Batch) insert(c *nftables.Chain, comment string, match []expr.Any) {
+// accept puts an accepting rule at the head of a chain, or at its end.
+func (b *Batch) accept(c *nftables.Chain, p Passage, match []expr.Any) {
 	b.size++
-	b.conn.InsertRule(&nftables.Rule{
+	rule := &nftables.Rule{
 		Table: c.Table, Chain: c, Exprs: append(append(match, &expr.Counter{}), Accept()...),
-		UserData: userdata.AppendString(nil, userdata.TypeComment, comment),
-	})
+		UserData: userdata.AppendString(nil, userdata.TypeComment, p.Comment),
+	}
+	if p.Last {
+		b.conn.AddRule(rule)
+		return
+	}
+	b.conn.InsertRule(rule)
 }
