@@ -61,13 +61,19 @@ func attached(ctx context.Context, env *environment, service *engine.Service, c 
 		defer restore()
 		streams.Resize = sizes
 	}
-	stop := func() {}
-	defer func() { stop() }()
+	signals := hearSignals(o.proxy && !c.Spec.TTY)
+	defer signals.stop()
 	err := join(ctx, streams, func(now *engine.Container) {
-		if o.proxy && !c.Spec.TTY {
-			stop = proxySignals(outer, service, c.ID)
+		pass := func(s syscall.Signal) { _ = service.Signal(outer, c.ID, s) } // it may just have ended
+		if !o.proxy || c.Spec.TTY {
+			pass = func(s syscall.Signal) { cancel(interruption(s)) }
 		}
+		go signals.give(pass)
 	})
+	var left interruption
+	if errors.As(context.Cause(ctx), &left) {
+		return 128 + int(left), nil
+	}
 	if errors.Is(context.Cause(ctx), errDetached) {
 		return 0, nil
 	}
@@ -77,26 +83,42 @@ func attached(ctx context.Context, env *environment, service *engine.Service, c 
 	return service.Outcome(outer, c.ID)
 }
 
-// proxySignals passes on what this program is sent.
-func proxySignals(ctx context.Context, service *engine.Service, id string) (stop func()) {
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
-		syscall.SIGALRM, syscall.SIGCONT)
-	done := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case s := <-signals:
-				_ = service.Signal(ctx, id, s.(syscall.Signal)) // it may just have ended
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(done)
+// interruption is the signal that made this program leave a container alone.
+type interruption syscall.Signal
+
+func (i interruption) Error() string { return syscall.Signal(i).String() }
+
+// signals are what this program is sent, from before the container has started.
+type signals struct {
+	heard chan os.Signal
+	done  chan struct{}
+}
+
+// hearSignals hears all that mean something to a container, or those that end this program only.
+func hearSignals(all bool) signals {
+	s := signals{make(chan os.Signal, 16), make(chan struct{})}
+	signal.Notify(s.heard, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	if all {
+		signal.Notify(s.heard, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGCONT)
 	}
+	return s
+}
+
+// give passes them on until stop.
+func (s signals) give(pass func(syscall.Signal)) {
+	for {
+		select {
+		case one := <-s.heard:
+			pass(one.(syscall.Signal))
+		case <-s.done:
+			return
+		}
+	}
+}
+
+func (s signals) stop() {
+	signal.Stop(s.heard)
+	close(s.done)
 }
 
 // detachKeys reads "ctrl-p,ctrl-q" or "a,b".
@@ -145,7 +167,7 @@ func (r *detachReader) Read(p []byte) (int, error) {
 			if r.key(b) {
 				r.detach()
 				r.ended = io.EOF
-				return 0, io.EOF
+				break
 			}
 		}
 	}

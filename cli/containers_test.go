@@ -1,11 +1,17 @@
 package cli
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -21,11 +27,9 @@ const insideEnv = "DHOW_CLI_INSIDE"
 // TestContainersOnAMachine runs testdata/containers/*.txtar and testdata/build/*.txtar in namespaces of their own, with an image named busybox in the
 // archive $IMAGE and a root of its own, which `dhow reset` empties at the end.
 func TestContainersOnAMachine(t *testing.T) {
-	if os.Getenv(insideEnv) == "" {
-		again(t)
+	if !onAMachine(t) {
 		return
 	}
-	check(t, isolate.SetUp())
 	archive := busyboxArchive(t)
 	testscript.Run(t, testscript.Params{
 		Files: scripts(t, "testdata/containers", "testdata/build"),
@@ -36,6 +40,9 @@ func TestContainersOnAMachine(t *testing.T) {
 			}
 			env.Setenv("ROOT", root)
 			env.Setenv("IMAGE", archive)
+			if err := shortcut(env, root); err != nil {
+				return err
+			}
 			env.Defer(func() {
 				out, err := exec.Command("dhow", "--root", root, "reset", "--yes").CombinedOutput()
 				if err != nil {
@@ -45,8 +52,47 @@ func TestContainersOnAMachine(t *testing.T) {
 			})
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"capture": capture, "eventually": eventually, "registry-address": registryAddress},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"capture": capture, "eventually": eventually, "registry-address": registryAddress, "limit": limit, "killparent": killParent,
+		},
 	})
+}
+
+// shortcut is the command d: dhow in the script's root.
+func shortcut(env *testscript.Env, root string) error {
+	bin := filepath.Join(env.WorkDir, ".bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		return err
+	}
+	env.Setenv("PATH", bin+":"+env.Getenv("PATH"))
+	return os.WriteFile(filepath.Join(bin, "d"), []byte("#!/bin/sh\nexec dhow --root "+root+" \"$@\"\n"), 0o755)
+}
+
+// killParent PID kills the parent of a container's first process: its shim.
+func killParent(ts *testscript.TestScript, _ bool, args []string) {
+	stat := ts.ReadFile("/proc/" + args[0] + "/stat")
+	parent, err := strconv.Atoi(strings.Fields(stat[strings.LastIndexByte(stat, ')'):])[2])
+	ts.Check(err)
+	ts.Check(syscall.Kill(parent, syscall.SIGKILL))
+}
+
+// limit CONTAINER CONTROLLER V1-FILE V2-FILE REGEXP looks into a file of a container's control group.
+func limit(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("d", "inspect", "-f", "{{.State.Pid}}", args[0]))
+	groups := ts.ReadFile("/proc/" + strings.TrimSpace(ts.ReadFile("stdout")) + "/cgroup")
+	path := ""
+	for line := range strings.Lines(groups) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		switch {
+		case slices.Contains(strings.Split(parts[1], ","), args[1]):
+			path = filepath.Join("/sys/fs/cgroup", args[1], parts[2], args[2])
+		case parts[1] == "" && path == "":
+			path = filepath.Join("/sys/fs/cgroup", parts[2], args[3])
+		}
+	}
+	if text := ts.ReadFile(path); !regexp.MustCompile("(?m)" + args[4]).MatchString(text) {
+		ts.Fatalf("%s: %q does not match %s", path, text, args[4])
+	}
 }
 
 func scripts(t *testing.T, dirs ...string) (all []string) {
@@ -59,12 +105,26 @@ func scripts(t *testing.T, dirs ...string) (all []string) {
 	return all
 }
 
-// again runs the test in namespaces of its own.
+// onAMachine runs the test that calls it once more, in namespaces of its own, and says whether this is that run.
+func onAMachine(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(insideEnv) != "" {
+		check(t, isolate.SetUp())
+		return true
+	}
+	again(t)
+	return false
+}
+
 func again(t *testing.T) {
 	t.Helper()
+	which := "^" + t.Name() + "$"
+	if asked := flag.Lookup("test.run").Value.String(); strings.Contains(asked, t.Name()+"/") {
+		which = asked // some of its parts
+	}
 	runtime.LockOSThread() // the child dies with this thread
 	defer runtime.UnlockOSThread()
-	cmd := isolate.Command(exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", fmt.Sprintf("-test.v=%v", testing.Verbose())))
+	cmd := isolate.Command(exec.Command("/proc/self/exe", "-test.run="+which, fmt.Sprintf("-test.v=%v", testing.Verbose())))
 	cmd.Env = append(os.Environ(), insideEnv+"=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("on its own machine (root is needed): %v\n%s", err, out)
@@ -99,10 +159,11 @@ func busyboxArchive(t *testing.T) string {
 	}
 	files := []imagebuild.File{
 		{Path: "/bin/busybox", Source: path}, {Path: "/tmp", Mode: 0o1777}, {Path: "/proc"}, {Path: "/sys"}, {Path: "/dev"},
-		{Path: "/etc/passwd", Data: []byte("root:x:0:0::/root:/bin/sh\n")}, {Path: "/etc/group", Data: []byte("root:x:0:\n")},
+		{Path: "/etc/passwd", Data: []byte("root:x:0:0::/root:/bin/sh\n")}, {Path: "/etc/group", Data: []byte("root:x:0:\nwheel:x:10:\n")},
 		{Path: "/data/seed", Data: []byte("from the image\n")},
 	}
-	for _, name := range []string{"sh", "cat", "echo", "sleep", "id", "env", "true", "wget", "httpd", "hostname", "touch", "mkdir", "ls", "pwd", "trap", "ip", "grep", "kill", "test", "ping"} {
+	for _, name := range []string{"sh", "cat", "echo", "sleep", "id", "env", "true", "wget", "httpd", "hostname", "touch", "mkdir", "ls", "pwd", "trap", "ip", "grep", "kill", "test", "ping",
+		"ps", "stty", "stat", "df", "dd", "wc", "head", "tail", "mknod", "ln", "rm", "cp", "tr", "readlink", "nc", "cut", "seq", "tar", "find", "tty"} {
 		files = append(files, imagebuild.File{Path: "/bin/" + name, Link: "busybox"})
 	}
 	image, err := imagebuild.Image(v1.Config{Cmd: []string{"sh"}, Env: []string{"FROM=image"}}, files...)

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dhow/cli/output"
-	"dhow/engine"
+	"dhow/engine/events"
 )
 
 func newEventsCommand(env *environment) *cobra.Command {
@@ -38,7 +38,7 @@ func newEventsCommand(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return service.Events(cmd.Context(), from, to, func(e engine.Event) error {
+			return service.Events(cmd.Context(), from, to, func(e events.Event) error {
 				if !eventPasses(filters{parsed}, e) {
 					return nil
 				}
@@ -53,7 +53,7 @@ func newEventsCommand(env *environment) *cobra.Command {
 	return cmd
 }
 
-func eventPasses(f filters, e engine.Event) bool {
+func eventPasses(f filters, e events.Event) bool {
 	of := func(kind string) func(string) bool {
 		return func(v string) bool {
 			return e.Type == kind && (e.Attributes["name"] == v || strings.HasPrefix(e.ID, v))
@@ -64,7 +64,7 @@ func eventPasses(f filters, e engine.Event) bool {
 		f.any("event", func(v string) bool { return e.Action == v || strings.HasPrefix(e.Action, v+":") }) && f.Labels("label", e.Attributes)
 }
 
-func printEvent(env *environment, format string, e engine.Event) error {
+func printEvent(env *environment, format string, e events.Event) error {
 	if format != "" {
 		return output.Describe(env.Stdout, format, []any{object{
 			"Type": e.Type, "Action": e.Action, "Actor": object{"ID": e.ID, "Attributes": e.Attributes}, "scope": "local", "status": e.Action, "id": e.ID,

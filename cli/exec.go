@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -36,7 +38,7 @@ func newExecCommand(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return execIn(context.WithoutCancel(cmd.Context()), env, args[0], f, options)
+			return execIn(cmd.Context(), env, args[0], f, options)
 		},
 	}
 	fs := cmd.Flags()
@@ -62,7 +64,7 @@ func (f *execFlags) options(env *environment, command []string) (container.ExecO
 		}
 		variables = append(variables, lines...)
 	}
-	o := container.ExecOptions{Command: command, Env: passEnvironment(append(variables, f.env...))}
+	o := container.ExecOptions{Command: command, Env: slices.DeleteFunc(passEnvironment(append(variables, f.env...)), func(e string) bool { return !strings.Contains(e, "=") })}
 	o.Stdout, o.Stderr, o.TTY = env.Stdout, env.Stderr, f.tty
 	if f.interactive {
 		o.Stdin = env.Stdin
@@ -114,6 +116,9 @@ func runExec(ctx context.Context, options container.ExecOptions, run func(contex
 		options.Resize = sizes
 	}
 	code, err := run(ctx, options)
+	if ctx.Err() != nil {
+		return exitStatus(128 + int(syscall.SIGINT))
+	}
 	var start *container.ExecError
 	if errors.As(err, &start) {
 		return failure{start.Code, fmt.Errorf("exec failed: %w", err)}

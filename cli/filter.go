@@ -22,7 +22,7 @@ func (f filters) any(key string, match func(string) bool) bool {
 // containerFilter makes a test of docker ps' filters.
 func containerFilter(service *engine.Service, texts []string) (func(*engine.Container) bool, error) {
 	parsed, err := output.ParseFilters(texts, "id", "name", "label", "status", "exited", "ancestor", "volume", "network", "health", "restart-policy",
-		"before", "since", "until", "publish", "expose", "is-task")
+		"before", "since", "until", "publish", "expose", "is-task", "label!")
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (f filters) identity(c *engine.Container) bool {
 			slash, _ := regexp.MatchString(v, "/"+c.Name)
 			return err == nil && (ok || slash)
 		}) &&
-		f.Labels("label", c.Run.Labels) &&
+		f.Labels("label", c.Run.Labels) && f.Without(c.Run.Labels) &&
 		f.any("ancestor", func(v string) bool {
 			id := strings.TrimPrefix(c.ImageID, "sha256:")
 			return c.Spec.Image == v || strings.TrimSuffix(c.Spec.Image, ":latest") == strings.TrimSuffix(v, ":latest") ||

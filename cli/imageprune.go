@@ -68,8 +68,7 @@ func pruneOptions(all bool, flags []string, now time.Time) (image.PruneOptions, 
 		return image.PruneOptions{}, err
 	}
 	return image.PruneOptions{All: all || set && !dangling, Until: until, Wanted: func(d *image.Details) bool {
-		without := len(f["label!"]) == 0 || !f.Labels("label!", d.Spec.Config.Labels)
-		return without && f.Labels("label", d.Spec.Config.Labels)
+		return f.Without(d.Spec.Config.Labels) && f.Labels("label", d.Spec.Config.Labels)
 	}}, nil
 }
 

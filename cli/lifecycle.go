@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,16 +14,33 @@ import (
 	"dhow/engine/flagtext"
 )
 
-// forEach does one thing to each container that is named, prints the names of those that it worked for, and tells what
-// went wrong with the others.
+// atOnce is how many containers a command works on at a time.
+const atOnce = 16
+
+// forEach does one thing to each container that is named, to several at a time, prints the names of those that it worked
+// for in their order, and tells what went wrong with the others.
 func forEach(env *environment, refs []string, do func(*engine.Service, string) error) error {
 	service, _, err := openService(env)
 	if err != nil {
 		return err
 	}
+	results := make([]chan error, len(refs))
+	for i := range results {
+		results[i] = make(chan error, 1)
+	}
+	places := make(chan struct{}, atOnce)
+	go func() {
+		for i, ref := range refs {
+			places <- struct{}{}
+			go func() {
+				results[i] <- do(service, ref)
+				<-places
+			}()
+		}
+	}()
 	var failed error
-	for _, ref := range refs {
-		if err := do(service, ref); err != nil {
+	for i, ref := range refs {
+		if err := <-results[i]; err != nil {
 			failed = errors.Join(failed, err)
 			continue
 		}
@@ -122,37 +140,54 @@ func startAttached(ctx context.Context, env *environment, ref string, interactiv
 	return err
 }
 
-// timeoutFlag is -t of stop and restart: seconds, negative for ever; nil if it is not given.
-func timeoutFlag(cmd *cobra.Command) func() *time.Duration {
-	seconds := cmd.Flags().IntP("time", "t", 10, "seconds to wait before killing; -1: no limit")
-	more := cmd.Flags().Int("timeout", 10, "the same as --time")
-	_ = cmd.Flags().MarkHidden("timeout")
-	return func() *time.Duration {
-		d := time.Duration(*seconds) * time.Second
-		if cmd.Flags().Changed("timeout") {
-			d = time.Duration(*more) * time.Second
-		} else if !cmd.Flags().Changed("time") {
-			return nil
+// stopFlags are those of stop and restart.
+func stopFlags(cmd *cobra.Command) func() (engine.Stopping, error) {
+	fs := cmd.Flags()
+	seconds := fs.IntP("time", "t", 10, "seconds to wait before killing; -1: no limit")
+	more := fs.Int("timeout", 10, "the same as --time")
+	signal := fs.StringP("signal", "s", "", "signal to send first (default: the container's stop signal)")
+	_ = fs.MarkHidden("timeout")
+	return func() (engine.Stopping, error) {
+		how := engine.Stopping{Signal: *signal}
+		if fs.Changed("timeout") {
+			seconds = more
 		}
-		return &d
+		if fs.Changed("timeout") || fs.Changed("time") {
+			d := time.Duration(*seconds) * time.Second
+			how.Timeout = &d
+		}
+		if *signal == "" {
+			return how, nil
+		}
+		sig, err := flagtext.Signal(*signal)
+		how.Signal = strconv.Itoa(int(sig))
+		return how, err
 	}
 }
 
 func newStopCommand(env *environment) *cobra.Command {
-	var timeout func() *time.Duration
+	var how func() (engine.Stopping, error)
 	cmd := simple(env, "stop [flags] CONTAINER...", "Stop containers", func(ctx context.Context, s *engine.Service, ref string) error {
-		return s.Stop(ctx, ref, timeout())
+		h, err := how()
+		if err != nil {
+			return err
+		}
+		return s.Stop(ctx, ref, h)
 	})
-	timeout = timeoutFlag(cmd)
+	how = stopFlags(cmd)
 	return cmd
 }
 
 func newRestartCommand(env *environment) *cobra.Command {
-	var timeout func() *time.Duration
+	var how func() (engine.Stopping, error)
 	cmd := simple(env, "restart [flags] CONTAINER...", "Stop containers and start them again", func(ctx context.Context, s *engine.Service, ref string) error {
-		return s.Restart(ctx, ref, timeout())
+		h, err := how()
+		if err != nil {
+			return err
+		}
+		return s.Restart(ctx, ref, h)
 	})
-	timeout = timeoutFlag(cmd)
+	how = stopFlags(cmd)
 	return cmd
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +32,8 @@ func newNetworkCommand(env *environment) *cobra.Command {
 }
 
 func newNetworkCreateCommand(env *environment) *cobra.Command {
-	var driver, subnet, gateway, addresses string
+	var driver, addresses string
+	var subnets, gateways []string
 	var internal, ipv6, attachable bool
 	var labels, options []string
 	cmd := &cobra.Command{
@@ -44,17 +44,12 @@ func newNetworkCreateCommand(env *environment) *cobra.Command {
 			if driver != "bridge" {
 				p.add(fmt.Errorf("--driver %q: there is the driver bridge only", driver))
 			}
-			if ipv6 {
-				p.add(errors.New("--ipv6: bridge networks have IPv4 only"))
-			}
 			if attachable {
 				p.add(errors.New("--attachable: there are no swarm networks"))
 			}
-			w.Subnet, w.Range = p.prefix("subnet", subnet), p.prefix("ip-range", addresses)
-			if gateway != "" {
-				var err error
-				w.Gateway, err = netip.ParseAddr(gateway)
-				p.add(err)
+			p.addressing(&w, subnets, gateways, addresses)
+			if ipv6 && !w.Subnet6.IsValid() {
+				w.Subnet6 = networks.LocalSubnet6()
 			}
 			for _, option := range options {
 				if _, err := fmt.Sscanf(option, "mtu=%d", &w.MTU); err != nil {
@@ -77,16 +72,41 @@ func newNetworkCreateCommand(env *environment) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&driver, "driver", "d", "bridge", "driver of the network")
-	cmd.Flags().StringVar(&subnet, "subnet", "", "its addresses, such as 10.9.0.0/24")
-	cmd.Flags().StringVar(&gateway, "gateway", "", "the bridge's own address")
+	cmd.Flags().StringArrayVar(&subnets, "subnet", nil, "its addresses, such as 10.9.0.0/24; given twice, one of each family")
+	cmd.Flags().StringArrayVar(&gateways, "gateway", nil, "the bridge's own address")
 	cmd.Flags().StringVar(&addresses, "ip-range", "", "the part of the subnet that containers' addresses come from")
 	cmd.Flags().BoolVar(&internal, "internal", false, "it leads nowhere else")
-	cmd.Flags().BoolVar(&ipv6, "ipv6", false, "")
+	cmd.Flags().BoolVar(&ipv6, "ipv6", false, "addresses of IPv6, too")
 	cmd.Flags().BoolVar(&attachable, "attachable", false, "")
-	_, _ = cmd.Flags().MarkHidden("ipv6"), cmd.Flags().MarkHidden("attachable")
+	_ = cmd.Flags().MarkHidden("attachable")
 	cmd.Flags().StringArrayVar(&labels, "label", nil, "label, KEY=value")
 	cmd.Flags().StringArrayVarP(&options, "opt", "o", nil, "mtu=N")
 	return cmd
+}
+
+// addressing sorts subnets and gateways by their families.
+func (p *problems) addressing(w *networks.Network, subnets, gateways []string, addresses string) {
+	for _, text := range subnets {
+		of := &w.Subnet
+		subnet := p.prefix("subnet", text)
+		if subnet.Addr().Is6() {
+			of = &w.Subnet6
+		}
+		if of.IsValid() {
+			p.add(fmt.Errorf("--subnet %q: there is one of each family", text))
+		}
+		*of = subnet
+	}
+	for _, text := range gateways {
+		a, err := netip.ParseAddr(text)
+		p.add(err)
+		if a.Is6() {
+			w.Gateway6 = a
+		} else {
+			w.Gateway = a
+		}
+	}
+	w.Range = p.prefix("ip-range", addresses)
 }
 
 func (p *problems) prefix(flag, text string) netip.Prefix {
@@ -138,7 +158,7 @@ func newNetworkListCommand(env *environment) *cobra.Command {
 					id = short(id)
 				}
 				rows = append(rows, output.Row{"ID": id, "Name": w.Name, "Driver": driverOf(w), "Scope": "local", "Labels": joinLabels(w.Labels),
-					"CreatedAt": w.Created.Format(dateFormat), "Internal": fmt.Sprint(w.Internal), "IPv6": "false"})
+					"CreatedAt": w.Created.Format(dateFormat), "Internal": fmt.Sprint(w.Internal), "IPv6": fmt.Sprint(w.Subnet6.IsValid())})
 			}
 			headers := output.Row{"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "Labels": "LABELS", "CreatedAt": "CREATED AT", "Internal": "INTERNAL", "IPv6": "IPV6"}
 			return printRows(env, format, quiet, `{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}`, headers, rows)
@@ -152,14 +172,14 @@ func newNetworkListCommand(env *environment) *cobra.Command {
 }
 
 func newNetworkConnectCommand(env *environment) *cobra.Command {
-	var ip, mac string
+	var ip, ip6, mac string
 	var aliases []string
 	cmd := &cobra.Command{
 		Use: "connect [flags] NETWORK CONTAINER", Short: "Connect a container to a network", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := &problems{}
 			e := engine.Endpoint{Network: args[0], Aliases: aliases}
-			p.address(&e, ip, mac)
+			p.address(&e, ip, ip6, mac)
 			if err := p.err(); err != nil {
 				return err
 			}
@@ -171,6 +191,7 @@ func newNetworkConnectCommand(env *environment) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&ip, "ip", "", "IPv4 address in the network")
+	cmd.Flags().StringVar(&ip6, "ip6", "", "IPv6 address in the network")
 	cmd.Flags().StringVar(&mac, "mac-address", "", "MAC address in the network")
 	cmd.Flags().StringArrayVar(&aliases, "alias", nil, "further name of the container in the network")
 	return cmd
@@ -194,40 +215,5 @@ func newNetworkDisconnectCommand(env *environment) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "a container that does not exist is no error")
-	return cmd
-}
-
-func newNetworkPruneCommand(env *environment) *cobra.Command {
-	var force bool
-	var flags []string
-	cmd := &cobra.Command{
-		Use: "prune [flags]", Short: "Remove networks that no container is to be in", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			f, err := output.ParseFilters(flags, "label", "until")
-			if err != nil {
-				return err
-			}
-			until, err := f.Time("until", time.Now())
-			if err != nil {
-				return err
-			}
-			if !force && !askYes(env, "WARNING! This will remove all custom networks not used by at least one container.") {
-				return nil
-			}
-			service, _, err := openService(env)
-			if err != nil {
-				return err
-			}
-			gone, err := service.PruneNetworks(func(w *networks.Network) bool {
-				return f.Labels("label", w.Labels) && (until.IsZero() || w.Created.Before(until))
-			})
-			if len(gone) > 0 {
-				fmt.Fprintf(env.Stdout, "Deleted Networks:\n%s\n\n", strings.Join(gone, "\n"))
-			}
-			return err
-		},
-	}
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "do not ask")
-	cmd.Flags().StringArrayVar(&flags, "filter", nil, "only those that pass: label, until")
 	return cmd
 }

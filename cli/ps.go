@@ -140,25 +140,22 @@ func printRows(env *environment, format string, quiet bool, standard string, hea
 }
 
 func (o *psOptions) row(ctx context.Context, service *engine.Service, c *engine.Container) psRow {
-	id, command := c.ID, `"`+strings.Join(c.Run.Args(), " ")+`"`
+	id, command := c.ID, commandText(c, o.noTrunc)
 	if !o.noTrunc {
 		id = short(id)
-		if runes := []rune(command); len(runes) > 22 {
-			command = string(runes[:20]) + `…"`
-		}
 	}
 	r := output.Row{
 		"ID": id, "Image": c.Spec.Image, "Command": command, "CreatedAt": c.Created.Format(dateFormat),
 		"RunningFor": output.Ago(c.Created, time.Now()), "Ports": portsText(c), "State": c.State.Status,
 		"Status": statusOf(c, service.Health(c)), "Names": c.Name, "Labels": joinLabels(c.Run.Labels), "Size": "0B",
 	}
-	volumes := 0
 	var mounts, networks []string
 	for _, m := range c.Mounts {
-		if m.Type == engine.MountVolume {
-			volumes++
+		source := m.Source
+		if runes := []rune(source); !o.noTrunc && len(runes) > 15 {
+			source = string(runes[:14]) + "…"
 		}
-		mounts = append(mounts, m.Source)
+		mounts = append(mounts, source)
 	}
 	for _, n := range c.Spec.Networks {
 		networks = append(networks, n.Network)
@@ -166,12 +163,37 @@ func (o *psOptions) row(ctx context.Context, service *engine.Service, c *engine.
 	if len(networks) == 0 {
 		networks = []string{c.Spec.NetworkMode}
 	}
-	r["LocalVolumes"], r["Mounts"], r["Networks"] = fmt.Sprint(volumes), strings.Join(mounts, ","), strings.Join(networks, ",")
+	r["LocalVolumes"], r["Mounts"], r["Networks"] = fmt.Sprint(volumeCount(c)), strings.Join(mounts, ","), strings.Join(networks, ",")
 	if o.size {
 		own, total := service.Sizes(ctx, c)
 		r["Size"] = fmt.Sprintf("%s (virtual %s)", output.Size(uint64(own)), output.Size(uint64(total)))
 	}
 	return psRow{r, c.Created}
+}
+
+// commandText is a container's command in quotes, cut short unless whole.
+func commandText(c *engine.Container, whole bool) string {
+	args := c.Run.Args()
+	for i, arg := range args {
+		if i > 0 && strings.Contains(arg, " ") {
+			args[i] = "'" + arg + "'"
+		}
+	}
+	command := []rune(strings.Join(args, " "))
+	if !whole && len(command) > 20 {
+		command = append(command[:19], '…')
+	}
+	return `"` + string(command) + `"`
+}
+
+func volumeCount(c *engine.Container) int {
+	n := 0
+	for _, m := range c.Mounts {
+		if m.Type == engine.MountVolume {
+			n++
+		}
+	}
+	return n
 }
 
 // podRows are the containers of pods on this node.
@@ -233,7 +255,7 @@ func portsText(c *engine.Container) string {
 	var all []string
 	published := map[string]bool{}
 	for _, p := range c.State.Ports {
-		all = append(all, fmt.Sprintf("%s->%d/%s", hostPort(p), p.Container, p.Protocol))
+		all = append(all, fmt.Sprintf("%s->%d/%s", p.Address(), p.Container, p.Protocol))
 		published[fmt.Sprintf("%d/%s", p.Container, p.Protocol)] = true
 	}
 	if c.Alive() {
@@ -244,14 +266,6 @@ func portsText(c *engine.Container) string {
 		}
 	}
 	return strings.Join(all, ", ")
-}
-
-func hostPort(p engine.Port) string {
-	ip := "0.0.0.0"
-	if p.HostIP.IsValid() {
-		ip = p.HostIP.String()
-	}
-	return fmt.Sprintf("%s:%d", ip, p.Host)
 }
 
 func short(id string) string { return id[:min(12, len(id))] }

@@ -111,6 +111,9 @@ func createContainer(ctx context.Context, env *environment, flags *containerFlag
 }
 
 func pullFor(ctx context.Context, env *environment, images *image.Store, flags *containerFlags, ref string) error {
+	if err := checkPlatform(flags.platform); err != nil {
+		return err
+	}
 	found, err := images.ImageStatus(ctx, ref)
 	if err != nil {
 		return err
@@ -134,6 +137,7 @@ func runContainer(ctx context.Context, env *environment, flags *containerFlags, 
 	if detach && len(flags.attach) > 0 {
 		return errors.New("conflicting options: cannot specify both --attach and --detach")
 	}
+	spec.Attached, spec.IDFile = !detach, flags.cidfile
 	if detach {
 		spec.StdinOnce = false
 	}

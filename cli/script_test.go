@@ -66,10 +66,47 @@ func TestMain(m *testing.M) {
 		"dhow":     func() { os.Exit(Main(os.Args)) },
 		"dhow-oci": func() { os.Exit(Main(os.Args)) },
 		"registry": func() { os.Exit(serveRegistry(os.Args[1])) },
+		"udpecho":  func() { os.Exit(udpEcho(os.Args[1])) },
+		"udpask":   func() { os.Exit(udpAsk(os.Args[1])) },
 	})
 }
 
 // TestScripts runs testdata/*.txtar: what a user types and what comes back.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: map[string]func(*testscript.TestScript, bool, []string){"registry-address": registryAddress}})
+}
+
+// udpEcho answers each packet with what it says, until it is killed.
+func udpEcho(address string) int {
+	l, err := net.ListenPacket("udp", address)
+	for err == nil {
+		var from net.Addr
+		n, data := 0, make([]byte, 1500)
+		if n, from, err = l.ReadFrom(data); err == nil {
+			_, err = l.WriteTo(append([]byte("echo of "), data[:n]...), from)
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// udpAsk sends a packet and prints what comes back within a second.
+func udpAsk(address string) int {
+	conn, err := net.Dial("udp", address)
+	if err == nil {
+		err = conn.SetDeadline(time.Now().Add(time.Second))
+	}
+	if err == nil {
+		_, err = conn.Write([]byte("ping"))
+	}
+	data := make([]byte, 1500)
+	n := 0
+	if err == nil {
+		n, err = conn.Read(data)
+	}
+	fmt.Println(string(data[:n]))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return 0
 }

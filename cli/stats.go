@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -145,68 +144,4 @@ func binarySize(n uint64) string {
 		value, unit = value/1024, next
 	}
 	return fmt.Sprintf("%.4g%s", value, unit)
-}
-
-func newTopCommand(env *environment) *cobra.Command {
-	return &cobra.Command{
-		Use: "top CONTAINER", Short: "List the processes of a container", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			service, _, err := openService(env)
-			if err != nil {
-				return err
-			}
-			list, err := service.Top(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			var rows []output.Row
-			for _, p := range list {
-				command := strings.Join(p.Args, " ")
-				if command == "" {
-					command = "[" + p.Name + "]"
-				}
-				rows = append(rows, output.Row{"UID": fmt.Sprint(p.UID), "PID": fmt.Sprint(p.PID), "PPID": fmt.Sprint(p.PPID), "C": "0",
-					"STIME": p.Started.Format("15:04"), "TTY": map[bool]string{true: "?", false: "pts"}[p.TTY == 0],
-					"TIME": fmt.Sprintf("%02d:%02d:%02d", int(p.CPU.Hours()), int(p.CPU.Minutes())%60, int(p.CPU.Seconds())%60), "CMD": command})
-			}
-			columns := []string{"UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"}
-			headers, standard := output.Row{}, ""
-			for _, name := range columns {
-				headers[name] = name
-				standard += "{{." + name + `}}\t`
-			}
-			return output.List(env.Stdout, "", strings.TrimSuffix(standard, `\t`), headers, rows)
-		},
-	}
-}
-
-func newPortCommand(env *environment) *cobra.Command {
-	return &cobra.Command{
-		Use: "port CONTAINER [PORT[/PROTOCOL]]", Short: "List a container's published ports", Args: cobra.RangeArgs(1, 2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			service, _, err := openService(env)
-			if err != nil {
-				return err
-			}
-			c, err := service.Get(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			found := false
-			for _, p := range c.State.Ports {
-				inside := fmt.Sprintf("%d/%s", p.Container, p.Protocol)
-				switch {
-				case len(args) == 1:
-					fmt.Fprintf(env.Stdout, "%s -> %s\n", inside, hostPort(p))
-				case inside == args[1] || inside == args[1]+"/tcp":
-					fmt.Fprintln(env.Stdout, hostPort(p))
-					found = true
-				}
-			}
-			if len(args) == 2 && !found {
-				return fmt.Errorf("no public port '%s' published for %s", args[1], args[0])
-			}
-			return nil
-		},
-	}
 }

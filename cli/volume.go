@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -127,40 +125,4 @@ func passes(service *engine.Service, v *volumes.Volume, f output.Filters) (bool,
 	all := filters{f}
 	return all.any("name", func(s string) bool { return strings.Contains(v.Name, s) }) &&
 		all.any("driver", func(s string) bool { return s == "local" }) && f.Labels("label", v.Labels), nil
-}
-
-func newVolumePruneCommand(env *environment) *cobra.Command {
-	var force, all bool
-	var flags []string
-	cmd := &cobra.Command{
-		Use: "prune [flags]", Short: "Remove volumes that no container has", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, err := output.ParseFilters(flags, "label")
-			if err != nil {
-				return err
-			}
-			if !force && !askYes(env, "WARNING! This will remove "+map[bool]string{true: "all", false: "anonymous"}[all]+" local volumes not used by at least one container.") {
-				return nil
-			}
-			service, _, err := openService(env)
-			if err != nil {
-				return err
-			}
-			return pruneVolumes(cmd.Context(), env, service, all, f)
-		},
-	}
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "do not ask")
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "also those with names")
-	cmd.Flags().StringArrayVar(&flags, "filter", nil, "only those that pass: label")
-	return cmd
-}
-
-func pruneVolumes(_ context.Context, env *environment, service *engine.Service, all bool, f output.Filters) error {
-	gone, freed, err := service.PruneVolumes(func(v *volumes.Volume) bool { return (all || v.Anonymous) && f.Labels("label", v.Labels) })
-	if len(gone) > 0 {
-		slices.Sort(gone)
-		fmt.Fprintf(env.Stdout, "Deleted Volumes:\n%s\n\n", strings.Join(gone, "\n"))
-	}
-	fmt.Fprintf(env.Stdout, "Total reclaimed space: %s\n", output.Size(uint64(freed)))
-	return err
 }

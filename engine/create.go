@@ -18,6 +18,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"dhow/container"
+	"dhow/engine/health"
 )
 
 var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
@@ -35,6 +36,9 @@ func (s *Service) Create(ctx context.Context, name string, spec Spec) (*Containe
 	defer unlock()
 	c := &Container{ID: newID(), Name: name, Created: time.Now(), Spec: spec, State: State{Status: Created}}
 	if err := s.nameIt(c); err != nil {
+		return nil, err
+	}
+	if err := s.clearHalfMade(ctx); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(s.dir(c.ID), 0o700); err != nil {
@@ -247,14 +251,17 @@ func (s *Service) Remove(ctx context.Context, ref string, force, volumes bool) e
 
 func (s *Service) removeLocked(ctx context.Context, c *Container, volumes bool) error {
 	c.State.Removal = true
+	runtime, err := s.runtime()
+	if err != nil {
+		return err
+	}
 	if c.State.Sandbox != "" {
-		runtime, err := s.runtime()
-		if err != nil {
-			return err
-		}
 		if err := s.release(ctx, runtime, c); err != nil {
 			return fmt.Errorf("remove container %s: %w", c.Name, err)
 		}
+	}
+	if err := s.clearStrays(ctx, runtime, c); err != nil {
+		return err
 	}
 	if err := s.config.Images.RemoveSnapshot(ctx, c.ID); err != nil {
 		return err
@@ -266,7 +273,7 @@ func (s *Service) removeLocked(ctx context.Context, c *Container, volumes bool) 
 	}
 	s.event(c, "destroy", nil)
 	// The record goes first: a folder without one is nobody's.
-	err := os.Remove(filepath.Join(s.dir(c.ID), configFile))
+	err = os.Remove(filepath.Join(s.dir(c.ID), configFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -286,23 +293,9 @@ func (s *Service) resolveHealth(ctx context.Context, c *Container) error {
 	if theirs == nil {
 		return nil
 	}
-	own := Health{}
-	if c.Run.Health != nil {
-		own = *c.Run.Health
-	}
-	if len(own.Test) == 0 {
-		own.Test = theirs.Test
-	}
-	for _, d := range []struct{ mine, image *time.Duration }{
-		{&own.Interval, &theirs.Interval}, {&own.Timeout, &theirs.Timeout}, {&own.StartPeriod, &theirs.StartPeriod},
-	} {
-		if *d.mine == 0 {
-			*d.mine = *d.image
-		}
-	}
-	if own.Retries == 0 {
-		own.Retries = theirs.Retries
-	}
-	c.Run.Health = &own
+	c.Run.Health = c.Run.Health.Fill(health.Check{
+		Test: theirs.Test, Interval: theirs.Interval, Timeout: theirs.Timeout, StartPeriod: theirs.StartPeriod,
+		StartInterval: theirs.StartInterval, Retries: theirs.Retries,
+	})
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ func (s *Service) Exec(ctx context.Context, ref string, options container.ExecOp
 	if c.State.Paused {
 		return 0, conflict("Container %s is paused, unpause the container before exec", ref)
 	}
+	s.settleNeighbours(ctx, runtime, c)
 	s.event(c, "exec_start: "+strings.Join(options.Command, " "), nil)
 	return runtime.Exec(ctx, c.State.Runtime, options)
 }
@@ -37,11 +39,31 @@ func (s *Service) Attach(ctx context.Context, ref string, streams container.Stre
 	if c.State.Paused {
 		return conflict("cannot attach to a paused container, unpause it first")
 	}
+	s.settleNeighbours(ctx, runtime, c)
 	err = runtime.Attach(ctx, c.State.Runtime, streams)
 	if now, e := s.Get(context.WithoutCancel(ctx), c.ID); e != nil || !now.Alive() {
 		return nil
 	}
 	return err
+}
+
+// settleNeighbours takes down the ends of those whose names a container knows, so that it does not find the dead.
+func (s *Service) settleNeighbours(ctx context.Context, runtime *container.Engine, c *Container) {
+	if !slices.ContainsFunc(c.State.Networks, func(a Attachment) bool { return a.Network != bridgeName }) {
+		return
+	}
+	list, err := s.all()
+	if err != nil {
+		return
+	}
+	for _, other := range list {
+		if other.ID == c.ID || !slices.ContainsFunc(other.State.Networks, c.shares) {
+			continue
+		}
+		if _, err := s.settle(ctx, runtime, other); err != nil {
+			s.log.Error("container cannot be looked at", "container", other.ID, "err", err)
+		}
+	}
 }
 
 // Signal sends a signal to a container's first process. A signal that ends it ends its restarts.
@@ -55,7 +77,7 @@ func (s *Service) Signal(ctx context.Context, ref string, signal unix.Signal) er
 	}
 	if signal == unix.SIGKILL {
 		zero := time.Duration(0)
-		return s.Stop(ctx, c.ID, &zero)
+		return s.Stop(ctx, c.ID, Stopping{Timeout: &zero})
 	}
 	runtime, err := s.runtime()
 	if err != nil {
@@ -83,6 +105,9 @@ func (s *Service) Logs(ctx context.Context, ref string, options crilog.Options, 
 	options.Alive = func() bool {
 		now, err := s.Get(ctx, c.ID)
 		return err == nil && now.Alive()
+	}
+	for n := c.Spec.Extra.Log.MaxFiles - 1; n > 0; n-- {
+		options.Older = append(options.Older, fmt.Sprintf("%s.%d", s.LogPath(c.ID), n))
 	}
 	return crilog.Read(ctx, s.LogPath(c.ID), options, out, errs)
 }

@@ -15,6 +15,15 @@ import (
 // containerFiles are those that each container has of its own: paths in it, and names in its folder.
 var containerFiles = map[string]string{"/etc/hosts": "hosts", "/etc/hostname": "hostname", "/etc/resolv.conf": "resolv.conf"}
 
+// Files are the paths on the host of the files that a container has of its own, by their paths in it.
+func (s *Service) Files(c *Container) map[string]string {
+	paths := map[string]string{}
+	for target, name := range containerFiles {
+		paths[target] = filepath.Join(s.dir(c.ID), name)
+	}
+	return paths
+}
+
 // writeFiles makes them; the addresses come into hosts when there are any (refreshNames).
 func (s *Service) writeFiles(c *Container) error {
 	hostname := c.hostname()
@@ -134,24 +143,30 @@ func (c *Container) hosts(neighbours []*Container) string {
 		}
 		fmt.Fprintf(&b, "%s\t%s\n", address, name)
 	}
+	names := c.hostname()
+	if c.Spec.Domainname != "" {
+		names = c.hostname() + "." + c.Spec.Domainname + " " + names
+	}
 	for _, n := range c.State.Networks {
-		if n.IP.IsValid() {
-			names := c.hostname()
-			if c.Spec.Domainname != "" {
-				names = c.hostname() + "." + c.Spec.Domainname + " " + names
-			}
-			fmt.Fprintf(&b, "%s\t%s\n", n.IP.Addr(), names)
-		}
+		n.lines(&b, names)
 	}
 	for _, other := range append([]*Container{c}, neighbours...) {
 		for _, theirs := range other.State.Networks {
 			if c.shares(theirs) {
-				names := append([]string{other.Name, other.ID[:12]}, theirs.Aliases...)
-				fmt.Fprintf(&b, "%s\t%s\n", theirs.IP.Addr(), strings.Join(names, " "))
+				theirs.lines(&b, strings.Join(append([]string{other.Name, other.ID[:12]}, theirs.Aliases...), " "))
 			}
 		}
 	}
 	return b.String()
+}
+
+// lines of /etc/hosts for the addresses of a place.
+func (a Attachment) lines(b *strings.Builder, names string) {
+	for _, p := range []netip.Prefix{a.IP, a.IP6} {
+		if p.IsValid() {
+			fmt.Fprintf(b, "%s\t%s\n", p.Addr(), names)
+		}
+	}
 }
 
 // shares says whether a place in a network can be reached by name: on the default bridge nobody can, as with docker.

@@ -15,60 +15,27 @@ import (
 	"time"
 
 	"dhow/container"
+	"dhow/engine/health"
 )
 
-// HealthState is what the checks of a container have found.
-type HealthState struct {
-	Status        string // starting, healthy, unhealthy
-	FailingStreak int
-	Log           []HealthResult
-	// Runtime is the run of the container that was checked.
-	Runtime string `json:"runtime"`
-}
-
-// HealthResult is one check's.
-type HealthResult struct {
-	Start, End time.Time
-	ExitCode   int
-	Output     string
-}
-
-// Docker's defaults, and how much it keeps.
+// healthOutput bytes of a check's are kept, as docker does.
 const (
-	healthEvery   = 30 * time.Second
-	healthRetries = 3
-	healthKept    = 5
-	healthOutput  = 4096
-	healthFile    = "health.json"
+	healthOutput = 4096
+	healthFile   = "health.json"
 )
 
 // Healthcheck is a container's check with its defaults; nil if it has none.
-func (c *Container) Healthcheck() *Health {
-	if c.Run.Health == nil || len(c.Run.Health.Test) == 0 || c.Run.Health.Test[0] == "NONE" {
-		return nil
-	}
-	h := *c.Run.Health
-	if h.Interval == 0 {
-		h.Interval = healthEvery
-	}
-	if h.Timeout == 0 {
-		h.Timeout = healthEvery
-	}
-	if h.Retries == 0 {
-		h.Retries = healthRetries
-	}
-	return &h
-}
+func (c *Container) Healthcheck() *health.Check { return c.Run.Health.Effective() }
 
 // HealthState is what is known of a running container's health; nil without a check.
-func (s *Service) HealthState(c *Container) *HealthState {
+func (s *Service) HealthState(c *Container) *health.State {
 	if c.Healthcheck() == nil || !c.Alive() {
 		return nil
 	}
-	h := &HealthState{}
+	h := &health.State{}
 	data, err := os.ReadFile(filepath.Join(s.dir(c.ID), healthFile))
 	if err != nil || json.Unmarshal(data, h) != nil || h.Runtime != c.State.Runtime {
-		return &HealthState{Status: "starting", Runtime: c.State.Runtime}
+		return &health.State{Status: health.Starting, Runtime: c.State.Runtime}
 	}
 	return h
 }
@@ -112,10 +79,10 @@ func (s *Service) CheckHealth(ctx context.Context, id string) error {
 	if check == nil || !c.Alive() {
 		return nil
 	}
-	state := HealthState{Status: "starting", Runtime: c.State.Runtime}
+	state := health.State{Status: health.Starting, Runtime: c.State.Runtime}
 	begun := time.Now()
 	for {
-		ended := s.sleepOrEnd(ctx, c, check.Interval)
+		ended := s.sleepOrEnd(ctx, c, state.Pause(check, time.Since(begun)))
 		now, err := s.Get(ctx, id)
 		var gone *NotFoundError
 		if errors.As(err, &gone) || err == nil && (!now.Alive() || now.State.Runtime != c.State.Runtime) || ended {
@@ -128,7 +95,7 @@ func (s *Service) CheckHealth(ctx context.Context, id string) error {
 			continue
 		}
 		before := state.Status
-		state.take(s.checkOnce(ctx, c, check), check, time.Since(begun) < check.StartPeriod)
+		state.Take(s.checkOnce(ctx, c, check), check, time.Since(begun))
 		if err := s.saveHealth(c, state); err != nil {
 			return err
 		}
@@ -150,34 +117,14 @@ func (s *Service) sleepOrEnd(ctx context.Context, c *Container, d time.Duration)
 	return err == nil || errors.Is(err, container.ErrNotFound)
 }
 
-// take counts a result: failures while the container starts do not count until one has succeeded.
-func (h *HealthState) take(r HealthResult, check *Health, starting bool) {
-	h.Log = append(h.Log, r)
-	h.Log = h.Log[max(0, len(h.Log)-healthKept):]
-	if r.ExitCode == 0 {
-		h.Status, h.FailingStreak = "healthy", 0
-		return
-	}
-	if starting && h.Status == "starting" {
-		return
-	}
-	if h.FailingStreak++; h.FailingStreak >= check.Retries {
-		h.Status = "unhealthy"
-	}
-}
-
-func (s *Service) checkOnce(ctx context.Context, c *Container, check *Health) HealthResult {
-	command := check.Test[1:]
-	if check.Test[0] == "CMD-SHELL" {
-		command = append([]string{"/bin/sh", "-c"}, command...)
-	}
+func (s *Service) checkOnce(ctx context.Context, c *Container, check *health.Check) health.Result {
 	ctx, cancel := context.WithTimeout(ctx, check.Timeout)
 	defer cancel()
 	output := &sharedBuffer{}
-	r := HealthResult{Start: time.Now()}
+	r := health.Result{Start: time.Now()}
 	runtime, err := s.runtime()
 	if err == nil {
-		o := container.ExecOptions{Command: command}
+		o := container.ExecOptions{Command: check.Command()}
 		o.Stdout, o.Stderr = output, output
 		r.ExitCode, err = runtime.Exec(ctx, c.State.Runtime, o)
 	}
@@ -192,7 +139,7 @@ func (s *Service) checkOnce(ctx context.Context, c *Container, check *Health) He
 	return r
 }
 
-func (s *Service) saveHealth(c *Container, state HealthState) error {
+func (s *Service) saveHealth(c *Container, state health.State) error {
 	data, err := json.Marshal(state)
 	if err != nil {
 		return err

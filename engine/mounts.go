@@ -75,14 +75,11 @@ func (s *Service) mountPoint(m Mount) (*MountPoint, error) {
 	if m.Driver != "" && m.Driver != "local" {
 		return nil, fmt.Errorf("volume %s: there is no volume driver %q (there is: local)", m.Source, m.Driver)
 	}
-	v, err := s.Volumes().Create(volumes.Volume{Name: m.Source, Labels: m.Labels, Options: m.Options})
+	v, err := s.CreateVolume(m.Source, m.Labels, m.Options)
 	if err != nil {
 		return nil, err
 	}
 	point.Source, point.Path, point.Anonymous = v.Name, v.Path, m.Source == ""
-	if m.Source == "" {
-		s.emit("volume", "create", v.Name, nil)
-	}
 	return point, nil
 }
 

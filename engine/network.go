@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -42,7 +41,7 @@ func (a attacher) Attach(_ context.Context, sandbox, netns string, config *cri.P
 	}
 	var wants []networks.Want
 	for _, e := range c.endpoints() {
-		wants = append(wants, networks.Want{Network: e.Network, IP: e.IP, MAC: e.MAC})
+		wants = append(wants, networks.Want{Network: e.Network, IP: e.IP, IP6: e.IP6, MAC: e.MAC})
 	}
 	var ports []networks.Port
 	for _, p := range c.State.Ports {
@@ -58,6 +57,9 @@ func (a attacher) Attach(_ context.Context, sandbox, netns string, config *cri.P
 	var addresses []netip.Addr
 	for _, p := range m.Places {
 		addresses = append(addresses, p.IP)
+		if p.IP6.IsValid() {
+			addresses = append(addresses, p.IP6)
+		}
 	}
 	return addresses, s.save(c)
 }
@@ -76,6 +78,9 @@ func (s *Service) takePlaces(c *Container, m *networks.Member) error {
 			return err
 		}
 		at := Attachment{Network: w.Name, ID: w.ID, IP: netip.PrefixFrom(p.IP, w.Subnet.Bits()), Gateway: w.Gateway, MAC: p.MAC}
+		if p.IP6.IsValid() {
+			at.IP6, at.Gateway6 = netip.PrefixFrom(p.IP6, w.Subnet6.Bits()), w.Gateway6
+		}
 		for _, e := range c.endpoints() {
 			if e.Network == w.Name || e.Network == w.ID {
 				at.Aliases = e.Aliases
@@ -120,7 +125,7 @@ func (s *Service) checkNetworks(c *Container) error {
 		if len(e.Aliases) > 0 {
 			return errors.New("network-scoped aliases are only supported for user-defined networks")
 		}
-		if e.IP.IsValid() {
+		if e.IP.IsValid() || e.IP6.IsValid() {
 			return errors.New("user specified IP address is supported on user defined networks only")
 		}
 	}
@@ -137,95 +142,6 @@ func (s *Service) disconnected(c *Container) error {
 		return err
 	}
 	return s.refreshNames(c)
-}
-
-// choosePorts settles which ports of the host lead to a container, and that they are free.
-func (s *Service) choosePorts(_ context.Context, c *Container) error {
-	if !c.onBridges() {
-		return nil
-	}
-	wanted := slices.Clone(c.Spec.Ports)
-	if c.Spec.PublishAll {
-		for _, p := range c.Run.Exposed {
-			if !slices.ContainsFunc(wanted, func(w Port) bool { return w.Protocol == p.Protocol && w.Container == p.Container }) {
-				wanted = append(wanted, p)
-			}
-		}
-	}
-	if len(wanted) == 0 {
-		return nil
-	}
-	list, err := s.all()
-	if err != nil {
-		return err
-	}
-	var taken []Port
-	for _, other := range list {
-		if other.ID != c.ID {
-			taken = append(taken, other.State.Ports...)
-		}
-	}
-	for _, p := range wanted {
-		chosen, err := choosePort(p, taken)
-		if err != nil {
-			return fmt.Errorf("failed to set up container networking: %w", err)
-		}
-		c.State.Ports, taken = append(c.State.Ports, chosen), append(taken, chosen)
-	}
-	return nil
-}
-
-// The ports from which one is chosen where the user names none (IANA's for private use, as docker's).
-const firstFree, lastFree = 49153, 65535
-
-func choosePort(p Port, taken []Port) (Port, error) {
-	if p.HostIP.Is6() && !p.HostIP.IsUnspecified() {
-		return p, fmt.Errorf("publish %s: bridge networks have IPv4 only", p.HostIP)
-	}
-	first, last := p.Host, max(p.Host, p.Last)
-	if p.Host == 0 {
-		first, last = firstFree, lastFree
-	}
-	for n := int(first); n <= int(last); n++ {
-		p.Host, p.Last = uint16(n), 0
-		if !slices.ContainsFunc(taken, p.clashes) && p.isFree() {
-			return p, nil
-		}
-	}
-	ip := "0.0.0.0"
-	if p.HostIP.IsValid() {
-		ip = p.HostIP.String()
-	}
-	return p, fmt.Errorf("Bind for %s:%d failed: port is already allocated", ip, first)
-}
-
-func (p Port) clashes(o Port) bool {
-	every := func(a netip.Addr) bool { return !a.IsValid() || a.IsUnspecified() }
-	return p.Host == o.Host && p.Protocol == o.Protocol && (every(p.HostIP) || every(o.HostIP) || p.HostIP == o.HostIP)
-}
-
-// isFree says whether no program of the host has the port.
-func (p Port) isFree() bool {
-	ip := "0.0.0.0"
-	if p.HostIP.IsValid() {
-		ip = p.HostIP.String()
-	}
-	address := net.JoinHostPort(ip, fmt.Sprint(p.Host))
-	switch p.Protocol {
-	case "tcp":
-		l, err := net.Listen("tcp4", address)
-		if err != nil {
-			return false
-		}
-		l.Close()
-	case "udp":
-		l, err := net.ListenPacket("udp4", address)
-		if err != nil {
-			return false
-		}
-		l.Close()
-	}
-	return true
 }
 
 // Connect joins a container to a network: at once if it runs, and whenever it starts.
@@ -254,7 +170,7 @@ func (s *Service) Connect(ctx context.Context, ref string, e Endpoint) error {
 	c.Spec.Networks = append(c.Spec.Networks, e)
 	if pid := s.PID(c); found.Alive() && pid != 0 {
 		m, err := s.Networks().Join(c.ID, c.Name, c.State.Sandbox, fmt.Sprintf("/proc/%d/ns/net", pid),
-			[]networks.Want{{Network: w.ID, IP: e.IP, MAC: e.MAC}}, nil)
+			[]networks.Want{{Network: w.ID, IP: e.IP, IP6: e.IP6, MAC: e.MAC}}, nil)
 		if err != nil {
 			return err
 		}
@@ -292,7 +208,7 @@ func (s *Service) Disconnect(ctx context.Context, ref, network string) error {
 	if len(c.Spec.Networks) == 0 {
 		c.Spec.NetworkMode = "none"
 	}
-	if err := s.Networks().Disconnect(c.ID, w.ID); err != nil {
+	if err := s.Networks().Disconnect(c.ID, w.ID, fmt.Sprintf("/proc/%d/ns/net", s.PID(c))); err != nil {
 		return err
 	}
 	c.State.Networks = slices.DeleteFunc(c.State.Networks, func(a Attachment) bool { return a.ID == w.ID })

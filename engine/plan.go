@@ -108,13 +108,19 @@ func (s *Service) namespaces(ctx context.Context, c *Container, p *plan) (*cri.N
 		}
 	} else if c.Spec.UTS == "host" {
 		p.extra.UTS = container.NamespaceHost
+	} else if c.Spec.Domainname != "" {
+		p.extra.UTS, p.extra.Hostname = container.NamespacePrivate, c.hostname()
 	}
 	p.extra.Domainname = c.Spec.Domainname
 	if c.Spec.Cgroup == "host" {
 		p.extra.Cgroup = container.NamespaceHost
 	}
-	if c.Spec.UserNS == "auto" || c.Spec.UserNS == "private" {
+	switch {
+	case c.Spec.UserNS == "auto" || c.Spec.UserNS == "private":
 		ns.UsernsOptions = &cri.UserNamespace{Mode: cri.NamespaceMode_POD}
+	case c.Spec.UserRange != nil:
+		ids := []*cri.IDMapping{{HostId: c.Spec.UserRange.First, Length: c.Spec.UserRange.Count}}
+		ns.UsernsOptions = &cri.UserNamespace{Mode: cri.NamespaceMode_POD, Uids: ids, Gids: ids}
 	}
 	return ns, nil
 }

@@ -12,8 +12,9 @@ import (
 
 // CreateVolume makes a volume, or finds the one of that name.
 func (s *Service) CreateVolume(name string, labels, options map[string]string) (*volumes.Volume, error) {
+	_, missing := s.Volumes().Get(name)
 	v, err := s.Volumes().Create(volumes.Volume{Name: name, Labels: labels, Options: options})
-	if err == nil {
+	if err == nil && missing != nil {
 		s.emit("volume", "create", v.Name, nil)
 	}
 	return v, err

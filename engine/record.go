@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dhow/engine/health"
 	"dhow/internal/atomicfile"
 )
 
@@ -40,7 +41,7 @@ type Resolved struct {
 	Labels     map[string]string `json:"labels,omitempty"`
 	Exposed    []Port            `json:"exposed,omitempty"`
 	Volumes    []string          `json:"volumes,omitempty"`
-	Health     *Health           `json:"health,omitempty"`
+	Health     *health.Check     `json:"health,omitempty"`
 }
 
 // Args is the whole command line.
@@ -93,8 +94,11 @@ type Attachment struct {
 	ID      string       `json:"id"`
 	IP      netip.Prefix `json:"ip,omitzero"`
 	Gateway netip.Addr   `json:"gateway,omitzero"`
-	MAC     string       `json:"mac,omitempty"`
-	Aliases []string     `json:"aliases,omitempty"`
+	// The same for IPv6, where the network has it.
+	IP6      netip.Prefix `json:"ip6,omitzero"`
+	Gateway6 netip.Addr   `json:"gateway6,omitzero"`
+	MAC      string       `json:"mac,omitempty"`
+	Aliases  []string     `json:"aliases,omitempty"`
 }
 
 // Alive says whether it has processes, or will have again without anybody's doing.

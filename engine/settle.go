@@ -25,7 +25,7 @@ func (s *Service) settle(ctx context.Context, runtime *container.Engine, c *Cont
 		return nil, err
 	}
 	if stillRuns(status) && sandboxLives(ctx, runtime, c) {
-		c.State.Status = aliveStatus(ctx, runtime, c)
+		c.alive(ctx, runtime, status)
 		return c, nil
 	}
 	unlock, err := lock(filepath.Join(s.dir(c.ID), lockFile), unix.LOCK_EX|unix.LOCK_NB)
@@ -54,11 +54,12 @@ func (s *Service) settleLocked(ctx context.Context, runtime *container.Engine, c
 	}
 	lives := sandboxLives(ctx, runtime, c)
 	if stillRuns(status) && lives {
-		c.State.Status = aliveStatus(ctx, runtime, c)
+		c.alive(ctx, runtime, status)
 		return c, nil
 	}
-	if lives && status != nil && status.State == cri.ContainerState_CONTAINER_CREATED && c.State.Status == Created {
-		return c, s.release(ctx, runtime, c) // its starting was cut short
+	if c.State.Runtime == "" || status != nil && status.State == cri.ContainerState_CONTAINER_CREATED {
+		// Its starting was cut short; it is what it was before.
+		return c, errors.Join(runtime.ClearHalfMade(c.ID), s.release(ctx, runtime, c))
 	}
 	if d, err := runtime.Details(ctx, c.State.Runtime); err == nil {
 		c.State.Restarts = d.Restarts
@@ -75,6 +76,14 @@ func (s *Service) settleLocked(ctx context.Context, runtime *container.Engine, c
 		return nil, &NotFoundError{Kind: "container", Name: c.ID}
 	}
 	return c, nil
+}
+
+// alive takes over what is known of a container that runs. Its record may be from before it was started.
+func (c *Container) alive(ctx context.Context, runtime *container.Engine, status *cri.ContainerStatus) {
+	if status.StartedAt != 0 {
+		c.State.Started = time.Unix(0, status.StartedAt)
+	}
+	c.State.Status = aliveStatus(ctx, runtime, c)
 }
 
 func aliveStatus(ctx context.Context, runtime *container.Engine, c *Container) string {

@@ -2,11 +2,11 @@ package engine
 
 import (
 	"net/netip"
-	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container"
+	"dhow/engine/health"
 )
 
 // Spec is what a user asks of a container. The zero value of a field leaves it to the image or to the default.
@@ -30,6 +30,9 @@ type Spec struct {
 	Stdin      bool `json:"stdin,omitempty"`
 	StdinOnce  bool `json:"stdinOnce,omitempty"`
 	AutoRemove bool `json:"autoRemove,omitempty"`
+	// Attached: made by a run in the foreground. IDFile is where its id was written to. Both are only told.
+	Attached bool   `json:"attached,omitempty"`
+	IDFile   string `json:"idFile,omitempty"`
 
 	Mounts      []Mount  `json:"mounts,omitempty"`
 	VolumesFrom []string `json:"volumesFrom,omitempty"` // CONTAINER[:ro|rw]
@@ -63,15 +66,23 @@ type Spec struct {
 	UTS    string `json:"uts,omitempty"`
 	UserNS string `json:"userns,omitempty"`
 	Cgroup string `json:"cgroup,omitempty"`
+	// UserRange are the machine's ids for a user namespace of the container's own; nil: UserNS says.
+	UserRange *UserRange `json:"userRange,omitempty"`
 
 	Resources *cri.LinuxContainerResources `json:"resources,omitempty"`
 	// LogDriver is "json-file" (also if empty), "local" or "none". The file is in CRI's format whatever its name.
 	LogDriver string            `json:"logDriver,omitempty"`
 	LogOpts   map[string]string `json:"logOpts,omitempty"`
-	Health    *Health           `json:"health,omitempty"`
+	Health    *health.Check     `json:"health,omitempty"`
 
 	// Extra is handed to the container engine as it is.
 	Extra container.Extra `json:"extra"`
+}
+
+// UserRange are ids of the machine, the first of which is the container's root.
+type UserRange struct {
+	First uint32 `json:"first"`
+	Count uint32 `json:"count"`
 }
 
 // The types of a Mount.
@@ -89,6 +100,8 @@ type Mount struct {
 	// ReadOnly; Recursive makes what is mounted below read-only too.
 	ReadOnly  bool `json:"readOnly,omitempty"`
 	Recursive bool `json:"recursive,omitempty"`
+	// Relabel is "shared" or "private": files of the host get the label that containers may use, on machines with SELinux.
+	Relabel string `json:"relabel,omitempty"`
 	// Propagation is private (also if empty), rprivate, slave, rslave, shared or rshared.
 	Propagation string `json:"propagation,omitempty"`
 	// NoCopy leaves a new volume empty; CreateSource makes a host's directory that is missing.
@@ -97,6 +110,8 @@ type Mount struct {
 	Driver       string            `json:"driver,omitempty"`
 	Options      map[string]string `json:"options,omitempty"`
 	Labels       map[string]string `json:"labels,omitempty"`
+	// Long: told by --mount, not by --volume.
+	Long bool `json:"long,omitempty"`
 }
 
 // Device is a device of the host.
@@ -111,6 +126,7 @@ type Endpoint struct {
 	Network string     `json:"network"`
 	Aliases []string   `json:"aliases,omitempty"`
 	IP      netip.Addr `json:"ip,omitzero"`
+	IP6     netip.Addr `json:"ip6,omitzero"`
 	MAC     string     `json:"mac,omitempty"`
 }
 
@@ -123,14 +139,4 @@ type Port struct {
 	Host uint16 `json:"host,omitempty"`
 	// Last is the end of the range to choose from, where the user gave one for a single port.
 	Last uint16 `json:"last,omitempty"`
-}
-
-// Health is how a container's health is found out.
-type Health struct {
-	// Test is ["NONE"], ["CMD", args…] or ["CMD-SHELL", command].
-	Test        []string      `json:"test,omitempty"`
-	Interval    time.Duration `json:"interval,omitempty"`
-	Timeout     time.Duration `json:"timeout,omitempty"`
-	StartPeriod time.Duration `json:"startPeriod,omitempty"`
-	Retries     int           `json:"retries,omitempty"`
 }

@@ -69,6 +69,9 @@ func (s *Service) start(ctx context.Context, ref string, launch func(*container.
 	if c, err = s.settleLocked(ctx, runtime, c); err != nil || c.Alive() {
 		return c, err
 	}
+	if err := s.clearStrays(ctx, runtime, c); err != nil {
+		return nil, err
+	}
 	if err := s.prepare(ctx, runtime, c); err != nil {
 		return nil, s.notStarted(ctx, runtime, c, err)
 	}
@@ -95,7 +98,7 @@ func (s *Service) prepare(ctx context.Context, runtime *container.Engine, c *Con
 		return err
 	}
 	c.State = State{Status: c.State.Status, Started: c.State.Started, Finished: c.State.Finished, ExitCode: c.State.ExitCode}
-	if err := s.choosePorts(ctx, c); err != nil {
+	if err := s.choosePorts(ctx, runtime, c); err != nil {
 		return err
 	}
 	if err := s.save(c); err != nil { // the network reads it
@@ -139,13 +142,16 @@ func (s *Service) notStarted(ctx context.Context, runtime *container.Engine, c *
 // checkMounts makes sure that what is to be mounted is there.
 func (s *Service) checkMounts(c *Container) error {
 	for _, m := range c.Mounts {
-		if m.CreateSource {
-			if err := os.MkdirAll(m.Path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		if _, err := os.Lstat(m.Path); m.CreateSource && errors.Is(err, os.ErrNotExist) {
+			if err := os.MkdirAll(m.Path, 0o755); err != nil {
 				return fmt.Errorf("make mount source %s: %w", m.Path, err)
 			}
 		}
 		if _, err := os.Stat(m.Path); err != nil {
 			return fmt.Errorf("invalid mount config for type %q: bind source path does not exist: %s", m.Type, m.Path)
+		}
+		if err := relabel(m.Path, m.Relabel); err != nil {
+			return err
 		}
 	}
 	return nil

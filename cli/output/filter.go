@@ -51,6 +51,16 @@ func (f Filters) Labels(name string, labels map[string]string) bool {
 	return true
 }
 
+// Without tells whether labels have none of those that the filter label! names.
+func (f Filters) Without(labels map[string]string) bool {
+	for _, unwanted := range f["label!"] {
+		if (Filters{"": {unwanted}}).Labels("", labels) {
+			return false
+		}
+	}
+	return true
+}
+
 // Time is the time that a filter such as until names: a duration before now, a date and time, or seconds since 1970.
 func (f Filters) Time(name string, now time.Time) (time.Time, error) {
 	values := f[name]

@@ -79,8 +79,10 @@ func volumeOption(m *engine.Mount, option string) error {
 		m.NoCopy = true
 	case slices.Contains(propagations, option):
 		m.Propagation = option
-	case option == "z" || option == "Z":
-		return fmt.Errorf("option %q relabels for SELinux, which is not done here", option)
+	case option == "z":
+		m.Relabel = "shared"
+	case option == "Z":
+		m.Relabel = "private"
 	default:
 		return fmt.Errorf("invalid mode: %s", option)
 	}
@@ -89,7 +91,7 @@ func volumeOption(m *engine.Mount, option string) error {
 
 // Mount reads --mount: type=…,source=…,target=…. It is a mount, or a file system in memory.
 func Mount(text string) (engine.Mount, *container.Tmpfs, error) {
-	m := engine.Mount{Type: engine.MountVolume}
+	m := engine.Mount{Type: engine.MountVolume, Long: true}
 	t := container.Tmpfs{}
 	fields, err := csv.NewReader(strings.NewReader(text)).Read()
 	if err != nil {

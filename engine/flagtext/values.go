@@ -26,7 +26,7 @@ func Bytes(text string) (int64, error) {
 		}
 	}
 	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if err != nil || n < 0 || n*scale > 1<<62 {
+	if err != nil || !(n >= 0 && n*scale <= 1<<62) { // nor NaN
 		return 0, fmt.Errorf("invalid size: '%s'", text)
 	}
 	return int64(n * scale), nil
@@ -35,7 +35,7 @@ func Bytes(text string) (int64, error) {
 // CPUs reads --cpus: a number of processors, as a quota of microseconds in each 100,000.
 func CPUs(text string) (quota int64, err error) {
 	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || n < 0.01 {
+	if err != nil || !(n >= 0.01 && n <= 1<<20) { // nor NaN
 		return 0, fmt.Errorf("invalid argument %q for \"--cpus\" flag: not a number of processors such as 1.5", text)
 	}
 	return int64(n * 100000), nil
@@ -164,6 +164,21 @@ func Host(text string) (string, error) {
 		return "", fmt.Errorf("bad format for add-host: %q", text)
 	}
 	return name + ":" + address, nil
+}
+
+// UserNS reads --userns: a mode, or FIRST:COUNT of the machine's ids.
+func UserNS(text string) (mode string, ids *engine.UserRange, err error) {
+	switch text {
+	case "", "host", "auto", "private":
+		return text, nil, nil
+	}
+	first, count, _ := strings.Cut(text, ":")
+	a, err1 := strconv.ParseUint(first, 10, 32)
+	n, err2 := strconv.ParseUint(count, 10, 32)
+	if err1 != nil || err2 != nil || a == 0 || n == 0 || a+n > 1<<32-1 {
+		return "", nil, fmt.Errorf("--userns: invalid mode %q: want host, auto, or FIRST:COUNT of this machine's ids such as 100000:65536", text)
+	}
+	return "", &engine.UserRange{First: uint32(a), Count: uint32(n)}, nil
 }
 
 // Pairs reads KEY=value texts; a key alone has an empty value.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -55,29 +57,67 @@ func ensureBridge(w *Network) error {
 	if err != nil {
 		return fmt.Errorf("make bridge %s of network %s: %w", w.Link, w.Name, err)
 	}
-	if err := addAddress(netlink.AddrReplace, link, w.Gateway, w.Subnet.Bits()); err != nil {
-		return fmt.Errorf("give bridge %s %s: %w", w.Link, w.Gateway, err)
+	for _, a := range w.at(w.Gateway, w.Gateway6) {
+		if err := addAddress(netlink.AddrReplace, link, a); err != nil {
+			return fmt.Errorf("give bridge %s %s: %w", w.Link, a, err)
+		}
 	}
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("set bridge %s up: %w", w.Link, err)
 	}
 	// The host's own connections to published ports on its loopback end here.
-	return errors.Join(sysctl("net/ipv4/ip_forward"), sysctl("net/ipv4/conf/"+w.Link+"/route_localnet"))
+	err = errors.Join(sysctl("net/ipv4/ip_forward", "1"), sysctl("net/ipv4/conf/"+w.Link+"/route_localnet", "1"))
+	if w.Subnet6.IsValid() {
+		err = errors.Join(err, forward6())
+	}
+	return err
 }
 
-func sysctl(name string) error {
+// at puts a network's lengths to an address of each family that the network has.
+func (w *Network) at(ip, ip6 netip.Addr) []netip.Prefix {
+	all := []netip.Prefix{netip.PrefixFrom(ip, w.Subnet.Bits())}
+	if ip6.IsValid() {
+		all = append(all, netip.PrefixFrom(ip6, w.Subnet6.Bits()))
+	}
+	return all
+}
+
+// forward6 makes the machine a router of IPv6, one that goes on learning its own routes from other routers: the kernel
+// wants accept_ra 2 for that (ip-sysctl.rst).
+func forward6() error {
+	files, err := filepath.Glob("/proc/sys/net/ipv6/conf/*/accept_ra")
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if data, err := os.ReadFile(file); err == nil && string(data) == "1\n" {
+			err = os.WriteFile(file, []byte("2"), 0)
+			if err != nil && !errors.Is(err, os.ErrNotExist) { // the link may just have gone
+				return err
+			}
+		}
+	}
+	return sysctl("net/ipv6/conf/all/forwarding", "1")
+}
+
+func sysctl(name, value string) error {
 	path := "/proc/sys/" + name
-	if old, err := os.ReadFile(path); err == nil && string(old) == "1\n" {
+	if old, err := os.ReadFile(path); err == nil && string(old) == value+"\n" {
 		return nil
 	}
-	if err := os.WriteFile(path, []byte("1"), 0); err != nil {
+	if err := os.WriteFile(path, []byte(value), 0); err != nil {
 		return fmt.Errorf("set %s: %w", name, err)
 	}
 	return nil
 }
 
-func addAddress(add func(netlink.Link, *netlink.Addr) error, link netlink.Link, a netip.Addr, bits int) error {
-	return add(link, &netlink.Addr{IPNet: &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(bits, 32)}})
+// addAddress gives a link an address. An IPv6 address is used at once: nobody else can have it.
+func addAddress(add func(netlink.Link, *netlink.Addr) error, link netlink.Link, a netip.Prefix) error {
+	address := &netlink.Addr{IPNet: &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())}}
+	if a.Addr().Is6() {
+		address.Flags = unix.IFA_F_NODAD
+	}
+	return add(link, address)
 }
 
 // connect makes a container's link: one end on the bridge, the other in its network namespace.
@@ -111,14 +151,69 @@ func connect(w *Network, p Place, netnsPath string, defaultRoute bool) error {
 		return fmt.Errorf("connect to network %s: %w", w.Name, err)
 	}
 	lo := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: 1}} // loopback's index in every namespace
-	if err := errors.Join(addAddress(inside.AddrAdd, link, p.IP, w.Subnet.Bits()), inside.LinkSetUp(link), inside.LinkSetUp(lo)); err != nil {
-		return fmt.Errorf("give %s %s: %w", p.Link, p.IP, err)
+	for _, a := range w.at(p.IP, p.IP6) {
+		if err := addAddress(inside.AddrAdd, link, a); err != nil {
+			return fmt.Errorf("give %s %s: %w", p.Link, a, err)
+		}
+	}
+	if err := errors.Join(inside.LinkSetUp(link), inside.LinkSetUp(lo)); err != nil {
+		return fmt.Errorf("set %s up: %w", p.Link, err)
 	}
 	if !defaultRoute {
 		return nil
 	}
-	if err := inside.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: w.Gateway.AsSlice()}); err != nil {
-		return fmt.Errorf("add default route by %s: %w", w.Gateway, err)
+	return addDefault(inside, w, link)
+}
+
+// announce tells the neighbours a container's address (RFC 5227, ARP announcement): one that had it before it may have
+// had another MAC.
+func announce(w *Network, p Place) error {
+	bridge, err := net.InterfaceByName(w.Link)
+	if err != nil {
+		return err
+	}
+	mac, err := net.ParseMAC(p.MAC)
+	if err != nil || len(mac) != 6 {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	all := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	ip := p.IP.AsSlice()
+	frame := slices.Concat(all, mac, []byte{0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1}, mac, ip, []byte{0, 0, 0, 0, 0, 0}, ip)
+	to := &unix.SockaddrLinklayer{Ifindex: bridge.Index, Halen: 6}
+	copy(to.Addr[:], all)
+	return unix.Sendto(fd, frame, 0, to)
+}
+
+// leadOut gives a container its way out by one of its networks, if it has none.
+func leadOut(w *Network, p Place, netnsPath string) error {
+	ns, err := netns.GetFromPath(netnsPath)
+	if err != nil {
+		return fmt.Errorf("open network namespace %s: %w", netnsPath, err)
+	}
+	defer ns.Close()
+	inside, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("enter network namespace %s: %w", netnsPath, err)
+	}
+	defer inside.Close()
+	link, err := inside.LinkByName(p.Link)
+	if err != nil {
+		return fmt.Errorf("way out by network %s: %w", w.Name, err)
+	}
+	return addDefault(inside, w, link)
+}
+
+func addDefault(inside *netlink.Handle, w *Network, link netlink.Link) error {
+	for _, a := range w.at(w.Gateway, w.Gateway6) {
+		err := inside.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: a.Addr().AsSlice()})
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("add default route by %s: %w", a.Addr(), err)
+		}
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ type Member struct {
 type Place struct {
 	Network string // its id
 	IP      netip.Addr
+	IP6     netip.Addr `json:",omitzero"`
 	MAC     string
 	// Link in the container, Host the other end on the bridge.
 	Link, Host string
@@ -34,7 +35,7 @@ type Place struct {
 // Port of the host that leads to a container's.
 type Port struct {
 	Protocol string
-	HostIP   netip.Addr `json:",omitzero"` // all of the host's if not valid
+	HostIP   netip.Addr `json:",omitzero"` // all of the host's IPv4 addresses if not valid
 	Host     uint16
 	To       uint16
 }
@@ -43,6 +44,7 @@ type Port struct {
 type Want struct {
 	Network string
 	IP      netip.Addr
+	IP6     netip.Addr
 	MAC     string
 }
 
@@ -155,6 +157,9 @@ func (n *Networks) join(m *Member, all []*Member, want Want, netns string) error
 	if p.IP, err = w.address(want.IP, all); err != nil {
 		return err
 	}
+	if p.IP6, err = w.address6(want.IP6, all); err != nil {
+		return err
+	}
 	if p.MAC == "" {
 		ip := p.IP.As4()
 		p.MAC = net.HardwareAddr{0x02, 0x42, ip[0], ip[1], ip[2], ip[3]}.String()
@@ -162,9 +167,26 @@ func (n *Networks) join(m *Member, all []*Member, want Want, netns string) error
 	if err := ensureBridge(w); err != nil {
 		return err
 	}
-	first := len(m.Places) == 0 && !w.Internal
+	leads, err := n.leadingOut(m)
+	if err != nil {
+		return err
+	}
 	m.Places = append(m.Places, p)
-	return connect(w, p, netns, first)
+	return errors.Join(connect(w, p, netns, leads == nil && !w.Internal), announce(w, p))
+}
+
+// leadingOut is the network by which a container reaches what is not in its networks: the first that is not internal.
+func (n *Networks) leadingOut(m *Member) (*Network, error) {
+	for _, p := range m.Places {
+		w, err := n.get(p.Network)
+		if err != nil {
+			return nil, err
+		}
+		if !w.Internal {
+			return w, nil
+		}
+	}
+	return nil, nil
 }
 
 func freeIndex(m *Member) int {
@@ -173,35 +195,6 @@ func freeIndex(m *Member) int {
 		i++
 	}
 	return i
-}
-
-// address is the one asked for, if it is free, or the first that is.
-func (w *Network) address(want netip.Addr, all []*Member) (netip.Addr, error) {
-	used := map[netip.Addr]bool{w.Gateway: true, w.Subnet.Addr(): true}
-	for _, m := range all {
-		if p := m.in(w.ID); p != nil {
-			used[p.IP] = true
-		}
-	}
-	if want.IsValid() {
-		if !w.Subnet.Contains(want) {
-			return want, fmt.Errorf("invalid endpoint settings: no configured subnet contains IP address %s", want)
-		}
-		if used[want] {
-			return want, fmt.Errorf("Address already in use: %s", want)
-		}
-		return want, nil
-	}
-	from := w.Subnet
-	if w.Range.IsValid() {
-		from = w.Range
-	}
-	for a := from.Addr(); from.Contains(a) && w.Subnet.Contains(a.Next()); a = a.Next() { // the last one is the broadcast
-		if !used[a] {
-			return a, nil
-		}
-	}
-	return netip.Addr{}, fmt.Errorf("no available IPv4 addresses on network %s", w.Name)
 }
 
 // undo takes the latest places back.
@@ -220,6 +213,14 @@ func (n *Networks) undo(m *Member, keep int, all []*Member) error {
 // Leave takes the container of a sandbox out of all networks; an unknown one is no error.
 func (n *Networks) Leave(sandbox string) error {
 	return n.leave(func(m *Member) bool { return m.Sandbox == sandbox })
+}
+
+// Forget takes a container out of all networks; an unknown one is no error.
+func (n *Networks) Forget(id string) error {
+	if _, err := os.Stat(n.memberFile(id)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return n.leave(func(m *Member) bool { return m.ID == id })
 }
 
 func (n *Networks) leave(who func(*Member) bool) error {
@@ -266,8 +267,9 @@ func (n *Networks) dropEmpty(members []*Member) error {
 	return err
 }
 
-// Disconnect takes a container that runs out of one network.
-func (n *Networks) Disconnect(id, network string) error {
+// Disconnect takes a container that runs, whose network namespace is at the path, out of one network. If that was its way
+// out, the next network becomes that.
+func (n *Networks) Disconnect(id, network, netns string) error {
 	unlock, err := n.lock()
 	if err != nil {
 		return err
@@ -284,7 +286,11 @@ func (n *Networks) Disconnect(id, network string) error {
 		}
 		err := deleteLink(p.Host)
 		m.Places = slices.DeleteFunc(m.Places, func(p Place) bool { return p.Network == network })
-		return errors.Join(err, n.save(m), n.apply(all), n.dropEmpty(all))
+		out, e := n.leadingOut(m)
+		if e == nil && out != nil {
+			e = leadOut(out, *m.in(out.ID), netns)
+		}
+		return errors.Join(err, e, n.save(m), n.apply(all), n.dropEmpty(all))
 	}
 	return nil
 }

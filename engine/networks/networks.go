@@ -29,10 +29,13 @@ type Network struct {
 	ID      string    `json:"id"`
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
-	// Subnet is IPv4; Gateway is the bridge's own address in it. Range is what addresses are chosen from.
+	// Subnet is IPv4; Gateway is the bridge's own address in it. Range is what IPv4 addresses are chosen from.
 	Subnet  netip.Prefix `json:"subnet"`
 	Gateway netip.Addr   `json:"gateway"`
-	Range   netip.Prefix `json:"range,omitzero"`
+	// Subnet6 and Gateway6 are the same for IPv6; not valid: the network has none.
+	Subnet6  netip.Prefix `json:"subnet6,omitzero"`
+	Gateway6 netip.Addr   `json:"gateway6,omitzero"`
+	Range    netip.Prefix `json:"range,omitzero"`
 	// Internal networks lead nowhere else.
 	Internal bool              `json:"internal,omitempty"`
 	Labels   map[string]string `json:"labels,omitempty"`
@@ -63,9 +66,6 @@ type Networks struct{ config Config }
 
 // New makes nothing yet.
 func New(c Config) *Networks { return &Networks{c} }
-
-// pool is what subnets are cut from, where the user names none.
-var pool = netip.MustParsePrefix("10.44.0.0/16")
 
 var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
@@ -119,7 +119,7 @@ func (n *Networks) create(w Network) (*Network, error) {
 	_, _ = rand.Read(id) // never fails
 	w.ID, w.Created = hex.EncodeToString(id), time.Now()
 	w.Link = n.config.Name + "-" + w.ID[:8]
-	if err := w.choose(all); err != nil {
+	if err := errors.Join(w.choose(all), w.choose6(all)); err != nil {
 		return nil, err
 	}
 	data, err := json.Marshal(w)
@@ -127,56 +127,6 @@ func (n *Networks) create(w Network) (*Network, error) {
 		return nil, err
 	}
 	return &w, atomicfile.Write(filepath.Join(n.config.Dir, w.ID+".json"), data)
-}
-
-// choose checks the subnet, or finds one that nobody has.
-func (w *Network) choose(all []*Network) error {
-	taken, err := routes()
-	if err != nil {
-		return err
-	}
-	for _, o := range all {
-		taken = append(taken, o.Subnet)
-	}
-	if !w.Subnet.IsValid() {
-		if w.Gateway.IsValid() || w.Range.IsValid() {
-			return errors.New("a gateway or a range of addresses needs a subnet")
-		}
-		if w.Subnet, err = freeSubnet(taken); err != nil {
-			return err
-		}
-	} else {
-		w.Subnet = w.Subnet.Masked()
-		for _, o := range all {
-			if o.Subnet.Overlaps(w.Subnet) {
-				return fmt.Errorf("Pool overlaps with other one on this address space: %s has %s", o.Name, o.Subnet)
-			}
-		}
-	}
-	switch {
-	case !w.Subnet.Addr().Is4() || w.Subnet.Bits() > 30:
-		return fmt.Errorf("subnet %s: want an IPv4 network with room for containers, such as 10.9.0.0/24", w.Subnet)
-	case !w.Gateway.IsValid():
-		w.Gateway = w.Subnet.Addr().Next()
-	case !w.Subnet.Contains(w.Gateway):
-		return fmt.Errorf("no matching subnet for gateway %s", w.Gateway)
-	}
-	if w.Range.IsValid() && (!w.Subnet.Contains(w.Range.Addr()) || w.Range.Bits() < w.Subnet.Bits()) {
-		return fmt.Errorf("no matching subnet for range %s", w.Range)
-	}
-	return nil
-}
-
-func freeSubnet(taken []netip.Prefix) (netip.Prefix, error) {
-	a := pool.Addr().As4()
-	for i := range 256 {
-		a[2] = byte(i)
-		p := netip.PrefixFrom(netip.AddrFrom4(a), 24)
-		if !slices.ContainsFunc(taken, p.Overlaps) {
-			return p, nil
-		}
-	}
-	return netip.Prefix{}, fmt.Errorf("no free subnet is left in %s: name one with --subnet", pool)
 }
 
 // List is all networks, the bridge first.

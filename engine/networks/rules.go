@@ -1,6 +1,9 @@
 package networks
 
 import (
+	"net/netip"
+	"slices"
+
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 
@@ -37,7 +40,15 @@ func (n *Networks) apply(members []*Member) error {
 		}
 		return socket.DropTables(n.table())
 	}
-	if err := socket.Change(func(b *nft.Batch) { n.rules(b, live, members) }); err != nil {
+	err = socket.Change(func(b *nft.Batch) {
+		n.rules(b, nft.V4(), live, members)
+		if six := slices.DeleteFunc(slices.Clone(live), func(w *Network) bool { return !w.Subnet6.IsValid() }); len(six) > 0 {
+			n.rules(b, nft.V6(), six, members)
+		} else {
+			b.DropTable(nft.V6(), n.table())
+		}
+	})
+	if err != nil {
 		return err
 	}
 	_, err = passage.Open(&socket)
@@ -45,7 +56,7 @@ func (n *Networks) apply(members []*Member) error {
 }
 
 func (n *Networks) passage() nft.Passage {
-	return nft.Passage{Links: n.config.Name + "-", Comment: n.config.Name + " containers"}
+	return nft.Passage{Links: n.config.Name + "-", Comment: n.config.Name + " containers", Last: true}
 }
 
 func (n *Networks) table() string { return n.config.Name + "-engine" }
@@ -53,8 +64,7 @@ func (n *Networks) table() string { return n.config.Name + "-engine" }
 // priorityPorts is that of destination NAT, one before the service proxy's.
 const priorityPorts = -101
 
-func (n *Networks) rules(b *nft.Batch, live []*Network, members []*Member) {
-	f := nft.V4()
+func (n *Networks) rules(b *nft.Batch, f nft.Family, live []*Network, members []*Member) {
 	t := b.NewTable(f, n.table())
 	ports := b.Set(nft.NewMap(t, "ports", []nftables.SetDatatype{nft.Proto, nft.Port}, []nftables.SetDatatype{f.Addr(), nft.Port}))
 	portsAt := b.Set(nft.NewMap(t, "ports-at", []nftables.SetDatatype{f.Addr(), nft.Proto, nft.Port}, []nftables.SetDatatype{f.Addr(), nft.Port}))
@@ -71,27 +81,53 @@ func (n *Networks) rules(b *nft.Batch, live []*Network, members []*Member) {
 		}
 		b.Rule(apart, inLink(w.Link), notOutLink(w.Link), others, nft.Drop())
 		b.Rule(leave, outLink(w.Link), f.SourceIn(f.Loopback()), nft.Masquerade())
-		b.Rule(leave, outLink(w.Link), nft.Redirected(), f.SourceIn(w.Subnet), nft.Masquerade()) // from a neighbour, or itself
+		b.Rule(leave, outLink(w.Link), nft.Redirected(), f.SourceIn(w.subnet(f)), nft.Masquerade()) // from a neighbour, or itself
 		if !w.Internal {
-			b.Rule(leave, f.SourceIn(w.Subnet), notOutLink(w.Link), nft.NotOutLoopback(), nft.Masquerade())
+			b.Rule(leave, f.SourceIn(w.subnet(f)), notOutLink(w.Link), nft.NotOutLoopback(), nft.Masquerade())
 		}
 	}
-	n.publish(b, t, ports, portsAt)
-	var any, at []nftables.SetElement
+	n.publish(b, f, t, ports, portsAt)
+	any, at := published(f, live, members)
+	b.Add(ports, any)
+	b.Add(portsAt, at)
+}
+
+// subnet is a network's of one family.
+func (w *Network) subnet(f nft.Family) netip.Prefix {
+	if f.Bits == 32 {
+		return w.Subnet
+	}
+	return w.Subnet6
+}
+
+// published are the ports of one family: those on any of the host's addresses, and those at one.
+func published(f nft.Family, live []*Network, members []*Member) (any, at []nftables.SetElement) {
 	for _, m := range members {
+		to := m.publishedBy(live)
+		if to == nil {
+			continue
+		}
 		for _, p := range m.Ports {
-			if to := m.publishedBy(live); to != nil {
-				service, target := nft.Key{}.Proto(protocols[p.Protocol]).Port(p.Host), nft.Key{}.Addr(to.IP).Port(p.To)
-				if p.HostIP.IsValid() && !p.HostIP.IsUnspecified() {
-					at = append(at, nft.Entry(append(nft.Key{}.Addr(p.HostIP), service...), target))
-				} else {
-					any = append(any, nft.Entry(service, target))
-				}
+			host := p.HostIP
+			if !host.IsValid() {
+				host = netip.IPv4Unspecified()
+			}
+			inside := to.IP
+			if f.Bits == 128 {
+				inside = to.IP6
+			}
+			if !f.Has(host) || !inside.IsValid() {
+				continue
+			}
+			service, target := nft.Key{}.Proto(protocols[p.Protocol]).Port(p.Host), nft.Key{}.Addr(inside).Port(p.To)
+			if host.IsUnspecified() {
+				any = append(any, nft.Entry(service, target))
+			} else {
+				at = append(at, nft.Entry(append(nft.Key{}.Addr(host), service...), target))
 			}
 		}
 	}
-	b.Add(ports, any)
-	b.Add(portsAt, at)
+	return any, at
 }
 
 var protocols = map[string]byte{"tcp": nft.TCP, "udp": nft.UDP, "sctp": nft.SCTP}
@@ -108,8 +144,7 @@ func (m *Member) publishedBy(live []*Network) *Place {
 	return nil
 }
 
-func (n *Networks) publish(b *nft.Batch, t *nftables.Table, ports, portsAt *nftables.Set) {
-	f := nft.V4()
+func (n *Networks) publish(b *nft.Batch, f nft.Family, t *nftables.Table, ports, portsAt *nftables.Set) {
 	common := b.Chain(t, "ports")
 	service := nft.R0 + f.Registers()
 	target := service + 2

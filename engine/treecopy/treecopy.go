@@ -137,8 +137,11 @@ func place(t io.Reader, dir *os.Root, name string, h *tar.Header) error {
 	}
 	switch h.Typeflag {
 	case tar.TypeDir:
-		if err := dir.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := dir.Mkdir(name, 0o755); !errors.Is(err, fs.ErrExist) {
 			return err
+		}
+		if info, err := dir.Stat(name); err != nil || !info.IsDir() {
+			return errors.Join(fmt.Errorf("cannot overwrite file %s with a directory", name), err)
 		}
 		return nil
 	case tar.TypeSymlink:
