@@ -164,6 +164,20 @@ func TestAnotherRuntimeIsEnteredAndStopped(t *testing.T) {
 	})
 }
 
+func TestAnotherRuntimesContainerCanBeEnteredAsSoonAsItIsStarted(t *testing.T) {
+	each(t, func(r *rig) {
+		for n := range 3 {
+			config := sh("sleep 1000")
+			config.Metadata.Attempt = uint32(n)
+			var out bytes.Buffer
+			code, err := r.runtime.Exec(r.Context(), r.launch(config), container.ExecOptions{Command: []string{"echo", "in"}, Streams: container.Streams{Stdout: &out}})
+			if err != nil || code != 0 || out.String() != "in\n" {
+				r.Fatalf("code %d, %v, %q", code, err, out.String())
+			}
+		}
+	})
+}
+
 func TestAnotherRuntimeHasTerminals(t *testing.T) {
 	each(t, func(r *rig) {
 		config := sh("tty && echo yes; sleep 1000")
