@@ -87,12 +87,13 @@ func openBuiltIn(dir string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "shim"), nil
 }
 
+// placeBuiltIn: the users of a pod that has its own execute the file, too.
 func placeBuiltIn(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	path, err := perboot.File{
-		Dir: dir, Version: shimbinary.Version(), Name: "shim", Mode: 0o500, Size: int64(len(shimbinary.Program)),
+		Dir: dir, Version: shimbinary.Version(), Name: "shim", Mode: 0o555, Size: int64(len(shimbinary.Program)),
 		Write: func(f *os.File) error {
 			_, err := f.Write(shimbinary.Program)
 			return err
