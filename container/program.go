@@ -120,7 +120,9 @@ func readOnlyMount(link string) (int, error) {
 			return -1, err
 		}
 	}
-	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{
+		Attr_set: unix.MOUNT_ATTR_RDONLY, Attr_clr: unix.MOUNT_ATTR_NOEXEC, // which many a /run has
+	})
 	if err != nil {
 		unix.Close(fd)
 		return -1, err

@@ -35,7 +35,7 @@ func (f File) Path() (string, error) {
 func (f File) path(boot string) (string, error) {
 	dir := filepath.Join(f.Dir, f.Version+"-"+boot)
 	path := filepath.Join(dir, f.Name)
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() == f.Size {
+	if info, err := os.Stat(path); err == nil && info.Mode() == f.Mode && info.Size() == f.Size {
 		return path, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
