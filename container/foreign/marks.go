@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/protobuf/encoding/protojson"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -19,11 +20,16 @@ const (
 	imageMark   = markPrefix + "image"
 	programMark = markPrefix + "program"
 	userMark    = markPrefix + "user"
+	mountsMark  = markPrefix + "mounts"
 )
 
 // marks are the annotations with what has to be remembered of a container.
-func (b bundle) marks(annotations map[string]string, program string) map[string]string {
+func (b bundle) marks(annotations map[string]string, program string, mounts []*cri.Mount) map[string]string {
 	all := with(with(with(annotations, bundleMark, b.key), imageMark, b.imageID), programMark, program)
+	if len(mounts) > 0 {
+		data, _ := protojson.Marshal(&cri.ContainerConfig{Mounts: mounts}) // strings that have come as such
+		all[mountsMark] = string(data)
+	}
 	data, _ := json.Marshal(b.user) // numbers only
 	return with(all, userMark, string(data))
 }
@@ -74,6 +80,10 @@ func (r *Runtime) ContainerStatus(ctx context.Context, id string) (*cri.Containe
 	s.ImageRef, s.ImageId = image, image
 	if s.User != nil {
 		s.User = userOf(s.Annotations[userMark])
+	}
+	var asked cri.ContainerConfig
+	if text := s.Annotations[mountsMark]; text != "" && protojson.Unmarshal([]byte(text), &asked) == nil {
+		s.Mounts = asked.Mounts
 	}
 	s.Annotations = unmarked(s.Annotations)
 	return s, err

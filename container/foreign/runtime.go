@@ -142,7 +142,7 @@ func (r *Runtime) CreateContainer(ctx context.Context, sandboxID string, config 
 		return "", errors.Join(fmt.Errorf("create container %s: %w", name, err), r.discard(b.key, program))
 	}
 	own := proto.Clone(config).(*cri.ContainerConfig)
-	own.Annotations = b.marks(own.Annotations, program)
+	own.Annotations = b.marks(own.Annotations, program, config.Mounts)
 	own.Command, own.Args = r.command(program, "run", "--bundle", b.dir, b.key), nil
 	own.Envs, own.Mounts, own.WorkingDir = nil, nil, "/"
 	own.Linux = &cri.LinuxContainerConfig{Resources: config.GetLinux().GetResources(), SecurityContext: &cri.LinuxContainerSecurityContext{

@@ -245,6 +245,11 @@ func TestAnotherRuntimesContainerMountsAnImage(t *testing.T) {
 		if out := r.output(); !strings.Contains(out, "root:x:0:") || !strings.Contains(out, "read-only") {
 			r.Errorf("it says %s", out)
 		}
+		status, err := r.runtime.ContainerStatus(r.Context(), id)
+		r.check(err)
+		if m := status.Mounts; len(m) != 2 || m[0].GetImage().GetImage() != "busybox" || m[0].ContainerPath != "/part" {
+			r.Errorf("its mounts are told as %v", m)
+		}
 		r.check(r.runtime.RemoveContainer(r.Context(), id))
 		if left, _ := filepath.Glob(filepath.Join(r.state, "[0-9a-f]*")); len(left) > 0 {
 			r.Errorf("left: %v", left)
