@@ -61,8 +61,8 @@ func (s *Service) Events(ctx context.Context, since, until time.Time, each func(
 // lastWords is the exit code of a container that is gone.
 func (s *Service) lastWords(id string) int {
 	code := 0
-	_ = s.eventLog().Read(func(e events.Event) error {
-		if e.ID == id && e.Action == "die" {
+	_ = s.eventLog().Of(id, func(e events.Event) error {
+		if e.Action == "die" {
 			code, _ = strconv.Atoi(e.Attributes["exitCode"])
 		}
 		return nil

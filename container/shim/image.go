@@ -37,19 +37,20 @@ func openImage(c *Container, m Mount, user int) (int, error) {
 // can be taken in parts: it is for a moment, in a mount namespace that ends with its thread.
 func partOf(mount int, name string) (part int, err error) {
 	defer unix.Close(mount)
-	onThread(func() {
-		if err = ownMounts(); err != nil {
-			return
+	err = OnThread(func() error {
+		if err := ownMounts(); err != nil {
+			return err
 		}
-		if err = unix.MoveMount(mount, "", unix.AT_FDCWD, "/sys", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-			return
+		if err := unix.MoveMount(mount, "", unix.AT_FDCWD, "/sys", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return err
 		}
-		var at int
-		if at, err = inRoot(mount, name, unix.O_PATH); err != nil {
-			return
+		at, err := inRoot(mount, name, unix.O_PATH)
+		if err != nil {
+			return err
 		}
 		defer unix.Close(at)
 		part, err = unix.OpenTree(at, "", cloneTree|unix.AT_EMPTY_PATH)
+		return err
 	})
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return -1, fmt.Errorf("the image has no %q", name)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -137,23 +136,14 @@ func overlayOf(r Root, lower func(fs int) error) (int, error) {
 // all files have the ids that the container sees. Overlayfs takes layers by their paths, so they are mounted for a
 // moment, in a mount namespace that ends with its thread.
 func mappedOverlay(r Root, uid, gid uint32, user int) (root int, err error) {
-	onThread(func() {
-		if err = actAs(uid, gid); err == nil {
-			root, err = mappedOverlayHere(r, user)
+	err = OnThread(func() error {
+		if err := actAs(uid, gid); err != nil {
+			return err
 		}
+		root, err = mappedOverlayHere(r, user)
+		return err
 	})
 	return root, err
-}
-
-// onThread runs f on a thread that is nobody else's, before or after.
-func onThread(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		f()
-	}()
-	<-done
 }
 
 // actAs lets this thread make files as a user, with all its rights: overlayfs makes those of its own as whoever mounted

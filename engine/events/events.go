@@ -4,6 +4,7 @@ package events
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,9 +68,16 @@ func (l Log) Write(e Event) error {
 	return errors.Join(err, f.Close())
 }
 
-// Read gives all that there are, the oldest first.
-func (l Log) Read(each func(Event) error) error {
-	return errors.Join(readFile(l.older(), each), readFile(l.path(), each))
+// Of gives what happened to one thing, the oldest first. What else there is it does not decode, which would take some ten
+// milliseconds.
+func (l Log) Of(id string, each func(Event) error) error {
+	pass := func(e Event) error {
+		if e.ID != id {
+			return nil
+		}
+		return each(e)
+	}
+	return errors.Join(readFile(l.older(), []byte(id), pass), readFile(l.path(), []byte(id), pass))
 }
 
 // Follow gives those since a time, and goes on until a time, or for ever if that is zero, or until ctx ends.
@@ -90,7 +98,7 @@ func (l Log) Follow(ctx context.Context, since, until time.Time, each func(Event
 		return err
 	}
 	defer changes.Close()
-	if err := readFile(l.older(), pass); err != nil {
+	if err := readFile(l.older(), nil, pass); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(l.path(), os.O_CREATE|os.O_RDONLY, 0o600)
@@ -100,11 +108,11 @@ func (l Log) Follow(ctx context.Context, since, until time.Time, each func(Event
 	defer func() { f.Close() }()
 	reader := bufio.NewReader(f)
 	for {
-		if err := drain(reader, pass); err != nil {
+		if err := drain(reader, nil, pass); err != nil {
 			return err
 		}
 		if next, err := replaced(f, l.path()); err == nil && next != nil {
-			if err := drain(reader, pass); err != nil {
+			if err := drain(reader, nil, pass); err != nil {
 				return err
 			}
 			f.Close()
@@ -131,7 +139,7 @@ func replaced(f *os.File, path string) (*os.File, error) {
 	return os.Open(path)
 }
 
-func readFile(path string, each func(Event) error) error {
+func readFile(path string, with []byte, each func(Event) error) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -140,11 +148,11 @@ func readFile(path string, each func(Event) error) error {
 		return err
 	}
 	defer f.Close()
-	return drain(bufio.NewReader(f), each)
+	return drain(bufio.NewReader(f), with, each)
 }
 
-// drain reads up to the end. Lines are written whole.
-func drain(r *bufio.Reader, each func(Event) error) error {
+// drain reads up to the end, lines with these bytes in them. Lines are written whole.
+func drain(r *bufio.Reader, with []byte, each func(Event) error) error {
 	for {
 		line, err := r.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
@@ -154,8 +162,8 @@ func drain(r *bufio.Reader, each func(Event) error) error {
 			return err
 		}
 		var e Event
-		if json.Unmarshal(line, &e) != nil {
-			continue // cut off by a crash
+		if !bytes.Contains(line, with) || json.Unmarshal(line, &e) != nil {
+			continue // another's, or cut off by a crash
 		}
 		if err := each(e); err != nil {
 			return err

@@ -90,3 +90,28 @@ func TestFollowingEndsWithItsContext(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestWhatHappenedToOneThingIsFoundInBothFiles(t *testing.T) {
+	l := Log{Dir: t.TempDir()}
+	for _, id := range []string{"one", "other", "another that mentions one", "one"} {
+		if err := l.Write(Event{ID: id, Action: "a" + id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(l.path(), l.older()); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Write(Event{ID: "one", Action: "last"}); err != nil {
+		t.Fatal(err)
+	}
+	var actions []string
+	if err := l.Of("one", func(e Event) error {
+		actions = append(actions, e.Action)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(actions) != "[aone aone last]" {
+		t.Errorf("%v", actions)
+	}
+}
