@@ -24,15 +24,22 @@ import (
 // insideEnv marks this program run again on a machine of its own: network and mount namespaces.
 const insideEnv = "DHOW_CLI_INSIDE"
 
-// TestContainersOnAMachine runs testdata/containers/*.txtar and testdata/build/*.txtar in namespaces of their own, with an image named busybox in the
-// archive $IMAGE and a root of its own, which `dhow reset` empties at the end.
-func TestContainersOnAMachine(t *testing.T) {
+// TestContainersOnAMachine runs testdata/containers/*.txtar.
+func TestContainersOnAMachine(t *testing.T) { runOnAMachine(t, "testdata/containers") }
+
+// TestBuildsOnAMachine runs testdata/build/*.txtar.
+func TestBuildsOnAMachine(t *testing.T) { runOnAMachine(t, "testdata/build") }
+
+// runOnAMachine runs scripts in namespaces of their own, with an image named busybox in the archive $IMAGE and a root for
+// each, which `dhow reset` empties at the end.
+func runOnAMachine(t *testing.T, dir string) {
+	t.Helper()
 	if !onAMachine(t) {
 		return
 	}
 	archive := busyboxArchive(t)
 	testscript.Run(t, testscript.Params{
-		Files: scripts(t, "testdata/containers", "testdata/build"),
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			root, err := os.MkdirTemp("", "dhow")
 			if err != nil {
@@ -93,16 +100,6 @@ func limit(ts *testscript.TestScript, _ bool, args []string) {
 	if text := ts.ReadFile(path); !regexp.MustCompile("(?m)" + args[4]).MatchString(text) {
 		ts.Fatalf("%s: %q does not match %s", path, text, args[4])
 	}
-}
-
-func scripts(t *testing.T, dirs ...string) (all []string) {
-	t.Helper()
-	for _, dir := range dirs {
-		found, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
-		check(t, err)
-		all = append(all, found...)
-	}
-	return all
 }
 
 // onAMachine runs the test that calls it once more, in namespaces of its own, and says whether this is that run.
