@@ -49,7 +49,7 @@ func run(dir, name, runtime string, timeout time.Duration) result {
 	defer clean(runtime, containers(runtime))
 	cmd := command(ctx, runtime, filepath.Join(dir, "validation", name))
 	var out bytes.Buffer
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, append(os.Environ(), "RUNTIME="+runtime), &out, &out
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, append(os.Environ(), "RUNTIME="+runtime, "TMPDIR="+dir), &out, &out
 	cmd.WaitDelay = 5 * time.Second
 	r := result{err: cmd.Run()}
 	r.output = out.String()
