@@ -57,14 +57,15 @@ func run(dir, name, runtime string, timeout time.Duration) result {
 	return r
 }
 
-// command is a program that a runtime runs under. crun refuses a machine that has version 2 of cgroups beside version 1,
-// so that is hidden from it.
+// command is a program that a runtime runs under, in a mount namespace of its own: without one for the container, crun and
+// runc leave its mounts behind. crun refuses a machine that has version 2 of cgroups beside version 1, so that is hidden
+// from it.
 func command(ctx context.Context, runtime, program string, args ...string) *exec.Cmd {
-	if filepath.Base(runtime) != "crun" {
-		return exec.CommandContext(ctx, program, args...)
+	script := `exec "$0" "$@"`
+	if filepath.Base(runtime) == "crun" {
+		script = "umount /sys/fs/cgroup/unified 2>/dev/null; " + script
 	}
-	wrapped := []string{"--mount", "sh", "-c", `umount /sys/fs/cgroup/unified 2>/dev/null; exec "$0" "$@"`, program}
-	return exec.CommandContext(ctx, "unshare", append(wrapped, args...)...)
+	return exec.CommandContext(ctx, "unshare", append([]string{"--mount", "sh", "-c", script, program}, args...)...)
 }
 
 // containers are the names of all that the runtime has.
