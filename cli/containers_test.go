@@ -47,6 +47,8 @@ func runOnAMachine(t *testing.T, dir string) {
 			}
 			env.Setenv("ROOT", root)
 			env.Setenv("IMAGE", archive)
+			env.Setenv("LINK", (&environment{Root: root}).linkName())
+			env.Setenv("DISK", disk(t))
 			if err := shortcut(env, root); err != nil {
 				return err
 			}
@@ -63,6 +65,21 @@ func runOnAMachine(t *testing.T, dir string) {
 			"capture": capture, "eventually": eventually, "registry-address": registryAddress, "limit": limit, "killparent": killParent,
 		},
 	})
+}
+
+// disk is a whole disk of the machine, for limits.
+func disk(t *testing.T) string {
+	t.Helper()
+	names, err := filepath.Glob("/sys/block/*/device") // what is only made up, as loop devices are, has none
+	check(t, err)
+	for _, name := range names {
+		path := filepath.Join("/dev", filepath.Base(filepath.Dir(name)))
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	t.Fatal("this machine has no disk to limit")
+	return ""
 }
 
 // shortcut is the command d: dhow in the script's root.
