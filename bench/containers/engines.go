@@ -29,6 +29,9 @@ type runtime struct {
 
 const imageName = "bench:1"
 
+// The image has a file of lines, for logs.
+const lineBytes, lineCount = 100, 200_000
+
 // prepare makes an image of busybox for each engine, and a bundle for the runtimes.
 func (b *bench) prepare() error {
 	archive, err := b.files()
@@ -112,10 +115,14 @@ func (b *bench) files() (string, error) {
 	if _, err := b.output("cp", busybox, filepath.Join(root, "bin/busybox")); err != nil {
 		return "", err
 	}
-	for _, name := range []string{"sh", "true", "sleep", "yes", "head"} {
+	for _, name := range []string{"sh", "true", "sleep", "cat"} {
 		if err := os.Symlink("busybox", filepath.Join(root, "bin", name)); err != nil {
 			return "", err
 		}
+	}
+	lines := strings.Repeat(strings.Repeat("x", lineBytes-1)+"\n", lineCount)
+	if err := os.WriteFile(filepath.Join(root, "lines"), []byte(lines), 0o644); err != nil {
+		return "", err
 	}
 	archive := filepath.Join(b.dir, "files.tar")
 	_, err = b.output("tar", "-C", root, "-cf", archive, ".")
