@@ -9,12 +9,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"dhow/internal/isolate"
 )
@@ -47,7 +45,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	run := func() error { return again(ctx) }
+	run := func() error { return isolate.Again(ctx, "-inside") }
 	if *inside {
 		run = func() error { return measure(ctx, p, s, strings.Split(*only, ",")) }
 	}
@@ -55,15 +53,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench/api:", err)
 		os.Exit(1)
 	}
-}
-
-// again runs this program once more, isolated.
-func again(ctx context.Context) error {
-	cmd := isolate.Command(exec.CommandContext(ctx, "/proc/self/exe", append([]string{"-inside"}, os.Args[1:]...)...))
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = time.Minute
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
 }
 
 func measure(ctx context.Context, p programs, s sizes, only []string) (err error) {

@@ -39,7 +39,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	b.ctx = ctx
-	run := b.again
+	run := func() error { return isolate.Again(ctx, "-inside") }
 	if *inside {
 		run = b.run
 	}
@@ -47,15 +47,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench containers:", err)
 		os.Exit(1)
 	}
-}
-
-// again runs this program once more, isolated.
-func (b *bench) again() error {
-	cmd := isolate.Command(exec.CommandContext(b.ctx, "/proc/self/exe", append([]string{"-inside"}, os.Args[1:]...)...))
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = time.Minute
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
 }
 
 func (b *bench) run() (err error) {

@@ -120,17 +120,25 @@ func addAddress(add func(netlink.Link, *netlink.Addr) error, link netlink.Link, 
 	return add(link, address)
 }
 
+// enter opens a network namespace, and a handle on what is in it.
+func enter(path string) (ns netns.NsHandle, inside *netlink.Handle, err error) {
+	if ns, err = netns.GetFromPath(path); err != nil {
+		return ns, nil, fmt.Errorf("open network namespace %s: %w", path, err)
+	}
+	if inside, err = netlink.NewHandleAt(ns, unix.NETLINK_ROUTE); err != nil {
+		ns.Close()
+		return ns, nil, fmt.Errorf("enter network namespace %s: %w", path, err)
+	}
+	return ns, inside, nil
+}
+
 // connect makes a container's link: one end on the bridge, the other in its network namespace.
 func connect(w *Network, p Place, netnsPath string, defaultRoute bool) error {
-	ns, err := netns.GetFromPath(netnsPath)
+	ns, inside, err := enter(netnsPath)
 	if err != nil {
-		return fmt.Errorf("open network namespace %s: %w", netnsPath, err)
+		return err
 	}
 	defer ns.Close()
-	inside, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
-	if err != nil {
-		return fmt.Errorf("enter network namespace %s: %w", netnsPath, err)
-	}
 	defer inside.Close()
 	bridge, err := netlink.LinkByName(w.Link)
 	if err != nil {
@@ -191,15 +199,11 @@ func announce(w *Network, p Place) error {
 
 // leadOut gives a container its way out by one of its networks, if it has none.
 func leadOut(w *Network, p Place, netnsPath string) error {
-	ns, err := netns.GetFromPath(netnsPath)
+	ns, inside, err := enter(netnsPath)
 	if err != nil {
-		return fmt.Errorf("open network namespace %s: %w", netnsPath, err)
+		return err
 	}
 	defer ns.Close()
-	inside, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
-	if err != nil {
-		return fmt.Errorf("enter network namespace %s: %w", netnsPath, err)
-	}
 	defer inside.Close()
 	link, err := inside.LinkByName(p.Link)
 	if err != nil {

@@ -4,10 +4,13 @@
 package isolate
 
 import (
+	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -23,6 +26,16 @@ func Command(cmd *exec.Cmd) *exec.Cmd {
 		Pdeathsig:  syscall.SIGKILL,
 	}
 	return cmd
+}
+
+// Again runs this program once more in namespaces of its own, with these arguments before its own ones, until it ends or ctx
+// does; it has two minutes to clean up then.
+func Again(ctx context.Context, args ...string) error {
+	cmd := Command(exec.CommandContext(ctx, "/proc/self/exe", append(args, os.Args[1:]...)...))
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 2 * time.Minute
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
 }
 
 // SetUp makes the new namespaces habitable: mounts do not propagate out, loopback is up, and eth0
