@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -17,9 +18,23 @@ func leftOut(t testing.TB, format string, args ...any) {
 	t.Logf("left out: "+format, args...)
 }
 
+// profileIsRefused: who asks for a profile is not left without.
+func profileIsRefused(t *testing.T) {
+	t.Helper()
+	r := newRig(t)
+	r.runPod()
+	config := command("true")
+	config.Linux.SecurityContext.Apparmor = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Localhost, LocalhostRef: "named"}
+	_, err := r.engine.CreateContainer(context.Background(), r.id, config, nil)
+	if err == nil || !strings.Contains(err.Error(), `AppArmor profile "named": this kernel has no AppArmor enabled`) {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestContainersAreConfinedByAppArmor(t *testing.T) {
 	if !appArmorEnabled() {
-		leftOut(t, "AppArmor: this kernel has none enabled")
+		leftOut(t, "confining by AppArmor: this kernel has none enabled")
+		profileIsRefused(t)
 		return
 	}
 	named := fmt.Sprintf("dhow-test-%d", os.Getpid())

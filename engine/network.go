@@ -151,11 +151,7 @@ func (s *Service) Connect(ctx context.Context, ref string, e Endpoint) error {
 		return err
 	}
 	e.Network = w.Name
-	found, err := s.Get(ctx, ref)
-	if err != nil {
-		return err
-	}
-	c, unlock, err := s.lockContainer(found.ID)
+	c, unlock, err := s.held(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -168,7 +164,7 @@ func (s *Service) Connect(ctx context.Context, ref string, e Endpoint) error {
 		return conflict("endpoint with name %s already exists in network %s", c.Name, w.Name)
 	}
 	c.Spec.Networks = append(c.Spec.Networks, e)
-	if pid := s.PID(c); found.Alive() && pid != 0 {
+	if pid := s.PID(c); c.Alive() && pid != 0 {
 		m, err := s.Networks().Join(c.ID, c.Name, c.State.Sandbox, fmt.Sprintf("/proc/%d/ns/net", pid),
 			[]networks.Want{{Network: w.ID, IP: e.IP, IP6: e.IP6, MAC: e.MAC}}, nil)
 		if err != nil {
@@ -191,11 +187,7 @@ func (s *Service) Disconnect(ctx context.Context, ref, network string) error {
 	if err != nil {
 		return err
 	}
-	found, err := s.Get(ctx, ref)
-	if err != nil {
-		return err
-	}
-	c, unlock, err := s.lockContainer(found.ID)
+	c, unlock, err := s.held(ctx, ref)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -200,6 +201,15 @@ func (s *Service) lockContainer(id string) (*Container, func(), error) {
 		return nil, nil, err
 	}
 	return c, unlock, nil
+}
+
+// held finds a container, settles it, and keeps others from it until it is unlocked.
+func (s *Service) held(ctx context.Context, ref string) (*Container, func(), error) {
+	found, err := s.Get(ctx, ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.lockContainer(found.ID)
 }
 
 // lockNames keeps names of containers from being given twice.

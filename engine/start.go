@@ -53,11 +53,7 @@ func (s *Service) StartAttached(ctx context.Context, ref string, streams contain
 
 // start makes all that a container needs to run, runs it by launch, and takes it down. The lock is held meanwhile.
 func (s *Service) start(ctx context.Context, ref string, launch func(*container.Engine, string) error) (*Container, error) {
-	found, err := s.Get(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	c, unlock, err := s.lockContainer(found.ID)
+	c, unlock, err := s.held(ctx, ref)
 	if err != nil {
 		return nil, err
 	}

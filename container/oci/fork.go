@@ -77,7 +77,7 @@ func (r *Runtime) start(l *launch) (*child, error) {
 		return nil, err
 	}
 	f := l.files
-	if f.all[f.base], err = memoryFile(data); err != nil {
+	if f.all[f.base], err = shim.MemoryFile(data); err != nil {
 		return nil, err
 	}
 	defer f.all[f.base].Close()
@@ -173,18 +173,4 @@ func (c *child) end() {
 			return
 		}
 	}
-}
-
-// memoryFile is a file that is nowhere.
-func memoryFile(data []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate("spec", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), "spec")
-	if _, err := f.WriteAt(data, 0); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }

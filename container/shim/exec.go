@@ -158,7 +158,7 @@ func (s *server) join(c *container, p Process, std []*os.File, done func(unix.Wa
 	if err != nil {
 		return 0, err
 	}
-	spec, err := memoryFile(data)
+	spec, err := MemoryFile(data)
 	if err != nil {
 		return 0, err
 	}
@@ -203,19 +203,6 @@ func (c *container) kinds() int {
 		kinds |= unix.CLONE_NEWTIME
 	}
 	return kinds
-}
-
-func memoryFile(data []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate("spec", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), "spec")
-	if _, err := f.WriteAt(data, 0); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }
 
 // attach connects a client to the container's own streams.

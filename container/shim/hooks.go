@@ -98,7 +98,7 @@ func hookArgs(h Hook) []string {
 
 // runHook starts a hook, gives it the state and waits for it.
 func runHook(h Hook, state []byte, start func(*syscall.ProcAttr) (int, error), ended <-chan unix.WaitStatus) error {
-	input, err := memoryFile(state)
+	input, err := MemoryFile(state)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -53,3 +54,17 @@ func WithHome(env []string, uid uint32) []string {
 
 // LookUp finds the file of a command as execvp(3) does.
 func LookUp(name string, env []string) (string, error) { return lookUp(name, env) }
+
+// MemoryFile is an open file that has no name, with data in it and read from its beginning.
+func MemoryFile(data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("spec", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "spec")
+	if _, err := f.WriteAt(data, 0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

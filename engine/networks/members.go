@@ -98,6 +98,18 @@ func (n *Networks) save(m *Member) error {
 	return os.Rename(path+".new", path)
 }
 
+// held reads the members, and keeps others from changing them until it is unlocked.
+func (n *Networks) held() (all []*Member, unlock func(), err error) {
+	if unlock, err = n.lock(); err != nil {
+		return nil, nil, err
+	}
+	if all, err = n.members(); err != nil {
+		unlock()
+		return nil, nil, err
+	}
+	return all, unlock, nil
+}
+
 // Members are the containers in a network, with their addresses.
 func (n *Networks) Members(network string) (map[string]Place, error) {
 	all, err := n.members()
@@ -116,15 +128,11 @@ func (n *Networks) Members(network string) (map[string]Place, error) {
 // Join puts a container, whose network namespace is at the path, into networks, and publishes its ports. A container
 // that is in some already gets more. Nothing stays on error.
 func (n *Networks) Join(id, name, sandbox, netns string, wants []Want, ports []Port) (*Member, error) {
-	unlock, err := n.lock()
+	all, unlock, err := n.held()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	all, err := n.members()
-	if err != nil {
-		return nil, err
-	}
 	m := &Member{ID: id, Name: name, Sandbox: sandbox}
 	if i := slices.IndexFunc(all, func(o *Member) bool { return o.ID == id }); i >= 0 {
 		m = all[i]
@@ -224,15 +232,11 @@ func (n *Networks) Forget(id string) error {
 }
 
 func (n *Networks) leave(who func(*Member) bool) error {
-	unlock, err := n.lock()
+	all, unlock, err := n.held()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	all, err := n.members()
-	if err != nil {
-		return err
-	}
 	i := slices.IndexFunc(all, who)
 	if i < 0 {
 		return nil
@@ -270,15 +274,11 @@ func (n *Networks) dropEmpty(members []*Member) error {
 // Disconnect takes a container that runs, whose network namespace is at the path, out of one network. If that was its way
 // out, the next network becomes that.
 func (n *Networks) Disconnect(id, network, netns string) error {
-	unlock, err := n.lock()
+	all, unlock, err := n.held()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	all, err := n.members()
-	if err != nil {
-		return err
-	}
 	for _, m := range all {
 		p := m.in(network)
 		if m.ID != id || p == nil {

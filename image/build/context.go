@@ -103,7 +103,7 @@ func (w *work) namedState(ctx context.Context, s *stage, n *named) (*state, erro
 		return nil, err
 	}
 	defer tree.Close()
-	options := rooted.Copy{Skip: ignored.Skip}
+	options := rooted.Copy{Leave: ignored.Ignores}
 	if w.Epoch != nil {
 		options.Latest = *w.Epoch
 	}
@@ -160,7 +160,7 @@ func (w *work) contextDigest(name string) (string, error) {
 		return "", err
 	}
 	defer tree.Close()
-	return rooted.Copy{Skip: ignored.Skip}.Digest(tree, path.Join("/", name))
+	return rooted.Copy{Leave: ignored.Ignores}.Digest(tree, path.Join("/", name))
 }
 
 // copyContext copies a part of the context below a directory, and tells where it is there.
@@ -170,7 +170,7 @@ func (w *work) copyContext(name, dir string) (string, error) {
 		return "", err
 	}
 	defer tree.Close()
-	return copyInto(tree, path.Join("/", name), dir, rooted.Copy{Skip: ignored.Skip})
+	return copyInto(tree, path.Join("/", name), dir, rooted.Copy{Leave: ignored.Ignores})
 }
 
 func copyInto(tree *rooted.Tree, name, dir string, options rooted.Copy) (string, error) {

@@ -148,7 +148,7 @@ func (w *work) copyPieces(snap *rootfs.Snapshot, pieces []*piece, c copyStep, de
 		return err
 	}
 	for _, p := range pieces {
-		options.Skip = p.skip
+		options.Leave = p.skip
 		if err := w.copyPiece(to, p, c, dest, into || kind == rooted.Directory, options); err != nil {
 			return err
 		}

@@ -41,9 +41,9 @@ type from struct {
 // skip tells what is left out of what is copied from below a directory.
 func (f from) skip(below string) func(string, bool) (bool, bool) {
 	return func(name string, dir bool) (bool, bool) {
-		skip, descend := f.ignored.Skip(name, dir)
+		skip, descend := f.ignored.Ignores(name, dir)
 		if inside := strings.TrimPrefix(strings.TrimPrefix(name, below), "/"); inside != "" {
-			excluded, into := f.excluded.Skip(inside, dir)
+			excluded, into := f.excluded.Ignores(inside, dir)
 			return skip || excluded, descend && into
 		}
 		return skip, descend
@@ -153,7 +153,7 @@ func localPiece(word, name string, c copyStep, f from, options rooted.Copy) (*pi
 	if kind == rooted.Missing || skip && !(p.dir && descend) {
 		return nil, nil
 	}
-	options.Skip = p.skip
+	options.Leave = p.skip
 	if p.digest, err = options.Digest(f.tree, name); err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func (w *work) clone(ctx context.Context, repository source.Repository, c copySt
 		return nil, err
 	}
 	p := &piece{tree: tree, own: true, name: path.Join("/", repository.Subdir), dir: true}
-	options.Skip = nil
+	options.Leave = nil
 	if p.digest, err = options.Digest(tree, p.name); err != nil {
 		tree.Close()
 		return nil, fmt.Errorf("ADD %s: %w", repository.Remote, err)

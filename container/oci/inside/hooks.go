@@ -10,17 +10,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dhow/container/shim"
 )
 
 // State is what hooks read on their standard input (runtime-spec, runtime.md, "State").
-type State struct {
-	Version     string            `json:"ociVersion"`
-	ID          string            `json:"id"`
-	Status      string            `json:"status"`
-	Pid         int               `json:"pid,omitempty"`
-	Bundle      string            `json:"bundle"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-}
+type State = shim.State
 
 // hooks runs those of one name in the container.
 func (c *Container) hooks(name, status string) error {
@@ -52,12 +47,12 @@ func RunHooks(name string, hooks []Hook, state State, last bool) error {
 
 // run gives the hook the state and waits for it.
 func (h *Hook) run(state []byte) error {
-	in, err := memoryFile(state)
+	in, err := shim.MemoryFile(state)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	out, err := memoryFile(nil)
+	out, err := shim.MemoryFile(nil)
 	if err != nil {
 		return err
 	}
@@ -112,17 +107,4 @@ func wait(pid int) unix.WaitStatus {
 			return status
 		}
 	}
-}
-
-func memoryFile(data []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate("state", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), "state")
-	if _, err := f.WriteAt(data, 0); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }

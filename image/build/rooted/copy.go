@@ -19,9 +19,9 @@ type Copy struct {
 	Owner *Owner
 	// Mode changes permissions; nil: as the sources.
 	Mode func(old uint32, dir bool) uint32
-	// Skip leaves paths out (relative to the tree that is copied from); nil: none. Of what is skipped, directories are
+	// Leave leaves paths out (relative to the tree that is copied from); nil: none. Of what is skipped, directories are
 	// looked into if descend is true.
-	Skip func(name string, dir bool) (skip, descend bool)
+	Leave func(name string, dir bool) (skip, descend bool)
 	// Latest is the latest time that copies may have, if not zero.
 	Latest time.Time
 }
@@ -165,8 +165,8 @@ func (c Copy) entry(src int, base, name string, dst place) error {
 	}
 	isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR
 	skip, descend := false, true
-	if c.Skip != nil {
-		skip, descend = c.Skip(name, isDir)
+	if c.Leave != nil {
+		skip, descend = c.Leave(name, isDir)
 	}
 	if skip && (!isDir || !descend) {
 		return nil
@@ -277,7 +277,7 @@ func setDirectory(fd int, a Attributes) error {
 // holdsAny tells whether something below a directory is not skipped.
 func (c Copy) holdsAny(dir int, name string) (bool, error) {
 	found := false
-	err := walk(dir, name, c.Skip, func(entry) error {
+	err := walk(dir, name, c.Leave, func(entry) error {
 		found = true
 		return fs.SkipAll
 	})

@@ -92,7 +92,7 @@ func (c Copy) Digest(t *Tree, name string) (string, error) {
 	}
 	defer unix.Close(fd)
 	top := cleanName(name)
-	err = walk(fd, top, c.Skip, func(e entry) error {
+	err = walk(fd, top, c.Leave, func(e entry) error {
 		c.describe(sum, e.name[len(top):], &e.st)
 		switch e.st.Mode & unix.S_IFMT {
 		case unix.S_IFLNK:

@@ -59,8 +59,8 @@ func NewIgnore(name string, patterns []string) (Ignore, error) {
 	return Ignore{matcher}, nil
 }
 
-// Skip tells whether a path is ignored, and, of a directory, whether something in it may not be.
-func (i Ignore) Skip(name string, dir bool) (skip, descend bool) {
+// Ignores tells whether a path is ignored, and, of a directory, whether something in it may not be.
+func (i Ignore) Ignores(name string, dir bool) (ignored, descend bool) {
 	if i.matcher == nil {
 		return false, true
 	}
