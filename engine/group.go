@@ -86,7 +86,11 @@ func (s *Service) setPaused(ctx context.Context, ref string, paused bool) error 
 
 // Update changes a container's limits and its restart policy, now if it runs, and for its next starts.
 func (s *Service) Update(ctx context.Context, ref string, change func(*Spec) error) error {
-	c, unlock, err := s.held(ctx, ref)
+	found, err := s.Get(ctx, ref)
+	if err != nil {
+		return err
+	}
+	c, unlock, err := s.lockContainer(found.ID)
 	if err != nil {
 		return err
 	}
@@ -94,7 +98,7 @@ func (s *Service) Update(ctx context.Context, ref string, change func(*Spec) err
 	if err := change(&c.Spec); err != nil {
 		return err
 	}
-	if c.Alive() {
+	if found.Alive() {
 		runtime, err := s.runtime()
 		if err != nil {
 			return err

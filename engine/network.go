@@ -151,7 +151,11 @@ func (s *Service) Connect(ctx context.Context, ref string, e Endpoint) error {
 		return err
 	}
 	e.Network = w.Name
-	c, unlock, err := s.held(ctx, ref)
+	found, err := s.Get(ctx, ref)
+	if err != nil {
+		return err
+	}
+	c, unlock, err := s.lockContainer(found.ID)
 	if err != nil {
 		return err
 	}
@@ -164,7 +168,7 @@ func (s *Service) Connect(ctx context.Context, ref string, e Endpoint) error {
 		return conflict("endpoint with name %s already exists in network %s", c.Name, w.Name)
 	}
 	c.Spec.Networks = append(c.Spec.Networks, e)
-	if pid := s.PID(c); c.Alive() && pid != 0 {
+	if pid := s.PID(c); found.Alive() && pid != 0 {
 		m, err := s.Networks().Join(c.ID, c.Name, c.State.Sandbox, fmt.Sprintf("/proc/%d/ns/net", pid),
 			[]networks.Want{{Network: w.ID, IP: e.IP, IP6: e.IP6, MAC: e.MAC}}, nil)
 		if err != nil {

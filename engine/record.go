@@ -203,7 +203,8 @@ func (s *Service) lockContainer(id string) (*Container, func(), error) {
 	return c, unlock, nil
 }
 
-// held finds a container, settles it, and keeps others from it until it is unlocked.
+// held finds a container, and keeps others from it until it is unlocked. Its record says of one that runs how it was when it
+// was written; Get knows how it is.
 func (s *Service) held(ctx context.Context, ref string) (*Container, func(), error) {
 	found, err := s.Get(ctx, ref)
 	if err != nil {
