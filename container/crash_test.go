@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -222,5 +223,34 @@ func (r *rig) removeAll() {
 	check(r.t, err)
 	for _, p := range pods {
 		check(r.t, r.engine.RemovePodSandbox(context.Background(), p.Id))
+	}
+}
+
+// A crash between the making of a sandbox's folder and its record leaves a folder that nobody knows. It goes with the next
+// clearing, unless a process is at that very point.
+func TestAFolderWithoutARecordGoesUnlessItIsBeingMade(t *testing.T) {
+	r := newRig(t)
+	r.halt()
+	dir := filepath.Join(r.config.StateDir, newID())
+	check(t, os.MkdirAll(filepath.Join(dir, containersDir), 0o700))
+	unlock, err := r.engine.lockMaking(unix.LOCK_SH)
+	check(t, err)
+	cleared := make(chan error, 1)
+	go func() { cleared <- r.engine.ClearHalfMade("somebody's") }()
+	select {
+	case err := <-cleared:
+		t.Fatalf("cleared, with %v, while folders were being made", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	check(t, writeJSON(filepath.Join(dir, sandboxFile), &sandbox{ID: filepath.Base(dir), Spec: []byte("{}")}))
+	unlock()
+	check(t, <-cleared)
+	if _, err := os.Stat(dir); err != nil {
+		t.Errorf("the one that has its record now is gone: %v", err)
+	}
+	check(t, os.Remove(filepath.Join(dir, sandboxFile)))
+	check(t, r.engine.ClearHalfMade("somebody's"))
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the folder without a record is still there")
 	}
 }

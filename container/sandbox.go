@@ -16,6 +16,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/shim"
+	"dhow/internal/filelock"
 )
 
 // RunPodSandbox implements Runtime.
@@ -42,14 +43,30 @@ func (e *Engine) RunPodSandbox(ctx context.Context, config *cri.PodSandboxConfig
 	return s.ID, nil
 }
 
-func (e *Engine) makeSandbox(ctx context.Context, s *sandbox) error {
+// beginSandbox makes the sandbox's folder and its record, so that whoever finds the one knows whose it is by the other.
+func (e *Engine) beginSandbox(s *sandbox) error {
+	unlock, err := e.lockMaking(unix.LOCK_SH)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := os.MkdirAll(filepath.Join(s.dir, containersDir), 0o700); err != nil {
 		return err
 	}
 	if err := e.chooseUsers(s); err != nil {
 		return err
 	}
-	if err := s.save(); err != nil {
+	return s.save()
+}
+
+// lockMaking is shared by those who make folders of sandboxes that have no record yet; who has it alone knows that such a
+// folder is nobody's.
+func (e *Engine) lockMaking(how int) (unlock func(), err error) {
+	return filelock.Lock(filepath.Join(e.config.StateDir, makingFile), how)
+}
+
+func (e *Engine) makeSandbox(ctx context.Context, s *sandbox) error {
+	if err := e.beginSandbox(s); err != nil {
 		return err
 	}
 	if err := s.writeFiles(); err != nil {

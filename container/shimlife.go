@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/shim"
@@ -217,7 +218,7 @@ func (e *Engine) clearAborted() error {
 }
 
 // ClearHalfMade removes what a crash left half-made of the sandboxes whose metadata has this uid, for an engine that does
-// not Run: the caller says that nobody is making them. Those of which nothing is known go after a minute.
+// not Run: the caller says that nobody is making them. Folders of which nothing is known go as well.
 func (e *Engine) ClearHalfMade(uid string) error {
 	entries, err := os.ReadDir(e.config.StateDir)
 	if err != nil {
@@ -234,16 +235,26 @@ func (e *Engine) ClearHalfMade(uid string) error {
 			continue
 		}
 		s, e2 := e.loadSandbox(filepath.Join(e.config.StateDir, entry.Name()))
-		if e2 == nil && s.config.GetMetadata().GetUid() == uid || errors.Is(e2, fs.ErrNotExist) && olderThan(entry, time.Minute) {
+		if errors.Is(e2, fs.ErrNotExist) {
+			err = errors.Join(err, e.clearUnknown(entry.Name()))
+		} else if e2 == nil && s.config.GetMetadata().GetUid() == uid {
 			err = errors.Join(err, e.clearSandbox(entry.Name()))
 		}
 	}
 	return err
 }
 
-func olderThan(entry fs.DirEntry, age time.Duration) bool {
-	info, err := entry.Info()
-	return err == nil && time.Since(info.ModTime()) > age
+// clearUnknown removes the folder of a sandbox that has no record, unless somebody is about to write that.
+func (e *Engine) clearUnknown(id string) error {
+	unlock, err := e.lockMaking(unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Stat(filepath.Join(e.config.StateDir, id, sandboxFile)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return e.clearSandbox(id)
 }
 
 func (e *Engine) clearContainers(s *sandbox) error {

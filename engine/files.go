@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bufio"
+	"dhow/internal/filelock"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -184,7 +185,7 @@ func (c *Container) shares(theirs Attachment) bool {
 
 // refreshNames writes the hosts files of all containers that run, after one has come, gone or been renamed.
 func (s *Service) refreshNames(changed *Container) error {
-	unlock, err := lock(filepath.Join(s.config.StateDir, "names.lock"), unix.LOCK_EX)
+	unlock, err := filelock.Lock(filepath.Join(s.config.StateDir, "names.lock"), unix.LOCK_EX)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/container"
+	"dhow/internal/filelock"
 )
 
 // choosePorts settles which ports of the host lead to a container, and writes them into its record before another
@@ -26,7 +27,7 @@ func (s *Service) choosePorts(ctx context.Context, runtime *container.Engine, c 
 	if err != nil {
 		return err
 	}
-	unlock, err := lock(filepath.Join(s.config.StateDir, "ports.lock"), unix.LOCK_EX)
+	unlock, err := filelock.Lock(filepath.Join(s.config.StateDir, "ports.lock"), unix.LOCK_EX)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (s *Service) keepsPorts(ctx context.Context, runtime *container.Engine, c *
 		now, err := s.settle(ctx, runtime, c)
 		return err == nil && len(now.State.Ports) > 0
 	}
-	unlock, err := lock(filepath.Join(s.dir(c.ID), lockFile), unix.LOCK_EX|unix.LOCK_NB)
+	unlock, err := filelock.Lock(filepath.Join(s.dir(c.ID), lockFile), unix.LOCK_EX|unix.LOCK_NB)
 	if err != nil {
 		return true // somebody is starting it
 	}

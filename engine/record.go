@@ -15,6 +15,7 @@ import (
 
 	"dhow/engine/health"
 	"dhow/internal/atomicfile"
+	"dhow/internal/filelock"
 )
 
 // Container is the record of one container.
@@ -167,28 +168,9 @@ func (s *Service) all() ([]*Container, error) {
 	return list, nil
 }
 
-// lock takes a file's lock, waiting for whoever has it; the end of the process gives it back at the latest.
-func lock(path string, how int) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = unix.Flock(int(f.Fd()), how)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return func() { f.Close() }, nil
-}
-
 // lockContainer takes a container's lock and reads its record.
 func (s *Service) lockContainer(id string) (*Container, func(), error) {
-	unlock, err := lock(filepath.Join(s.dir(id), lockFile), unix.LOCK_EX)
+	unlock, err := filelock.Lock(filepath.Join(s.dir(id), lockFile), unix.LOCK_EX)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, &NotFoundError{Kind: "container", Name: id}
 	}
@@ -219,5 +201,5 @@ func (s *Service) lockNames() (func(), error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return lock(filepath.Join(dir, ".names"), unix.LOCK_EX)
+	return filelock.Lock(filepath.Join(dir, ".names"), unix.LOCK_EX)
 }

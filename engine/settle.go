@@ -11,6 +11,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container"
+	"dhow/internal/filelock"
 )
 
 // settle brings a record up to what its shim says. There is no daemon that waits for ends: whoever looks first takes
@@ -28,7 +29,7 @@ func (s *Service) settle(ctx context.Context, runtime *container.Engine, c *Cont
 		c.alive(ctx, runtime, status)
 		return c, nil
 	}
-	unlock, err := lock(filepath.Join(s.dir(c.ID), lockFile), unix.LOCK_EX|unix.LOCK_NB)
+	unlock, err := filelock.Lock(filepath.Join(s.dir(c.ID), lockFile), unix.LOCK_EX|unix.LOCK_NB)
 	if err != nil {
 		return c, nil // being removed, or somebody's
 	}

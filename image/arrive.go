@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/image/download"
-	"dhow/image/filelock"
+	"dhow/internal/filelock"
 	"dhow/image/platform"
 	"dhow/image/records"
 )

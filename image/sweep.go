@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dhow/image/filelock"
+	"dhow/internal/filelock"
 	"dhow/image/layers"
 	"dhow/image/leases"
 	"dhow/image/records"

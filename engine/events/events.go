@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"dhow/internal/filelock"
 	"encoding/json"
 	"errors"
 	"io"
@@ -44,17 +45,11 @@ func (l Log) Write(e Event) error {
 	if err != nil {
 		return err
 	}
-	lock, err := os.OpenFile(filepath.Join(l.Dir, "events.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	unlock, err := filelock.Lock(filepath.Join(l.Dir, "events.lock"), unix.LOCK_EX)
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
-	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
-		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX)
-	}
-	if err != nil {
-		return err
-	}
+	defer unlock()
 	if info, err := os.Stat(l.path()); err == nil && info.Size() > most {
 		if err := os.Rename(l.path(), l.older()); err != nil {
 			return err

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/internal/atomicfile"
+	"dhow/internal/filelock"
 )
 
 // Network is one.
@@ -74,21 +75,7 @@ func (n *Networks) lock() (unlock func(), err error) {
 	if err := errors.Join(os.MkdirAll(n.config.Dir, 0o700), os.MkdirAll(n.config.StateDir, 0o700)); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(n.config.StateDir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock networks: %w", err)
-	}
-	return func() { f.Close() }, nil
+	return filelock.Lock(filepath.Join(n.config.StateDir, "lock"), unix.LOCK_EX)
 }
 
 // Create makes a network. Links are made when the first container joins.

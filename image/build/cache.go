@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/image"
-	"dhow/image/filelock"
+	"dhow/internal/filelock"
 )
 
 // leaseName is under what the image store keeps the cache's layers.

@@ -14,7 +14,7 @@ import (
 
 	"dhow/image/build/agent"
 	"dhow/image/build/rooted"
-	"dhow/image/filelock"
+	"dhow/internal/filelock"
 )
 
 // mounted is a RUN --mount.

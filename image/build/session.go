@@ -16,7 +16,7 @@ import (
 
 	"dhow/image"
 	"dhow/image/build/rooted"
-	"dhow/image/filelock"
+	"dhow/internal/filelock"
 	"dhow/internal/rootfs"
 )
 

@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dhow/image/filelock"
+	"dhow/internal/filelock"
 )
 
 // Dir is where the leases of one store are.
