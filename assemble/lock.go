@@ -3,13 +3,12 @@
 package assemble
 
 import (
-	"dhow/internal/filelock"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"dhow/internal/filelock"
 )
 
 // ErrRunning: a server holds the lock of this root.
@@ -20,8 +19,8 @@ func takeLock(path string) (release func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
-	release, err = filelock.Lock(path, unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
+	release, err = filelock.Lock(path, filelock.Try)
+	if errors.Is(err, filelock.ErrHeld) {
 		return nil, fmt.Errorf("%w on %s", ErrRunning, filepath.Dir(path))
 	}
 	return release, err

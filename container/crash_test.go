@@ -12,8 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/internal/filelock"
 )
 
 // daemonSpec is what a daemon in a process of its own is told.
@@ -233,7 +234,7 @@ func TestAFolderWithoutARecordGoesUnlessItIsBeingMade(t *testing.T) {
 	r.halt()
 	dir := filepath.Join(r.config.StateDir, newID())
 	check(t, os.MkdirAll(filepath.Join(dir, containersDir), 0o700))
-	unlock, err := r.engine.lockMaking(unix.LOCK_SH)
+	unlock, err := r.engine.lockMaking(filelock.Shared)
 	check(t, err)
 	cleared := make(chan error, 1)
 	go func() { cleared <- r.engine.ClearHalfMade("somebody's") }()

@@ -45,7 +45,7 @@ func (e *Engine) RunPodSandbox(ctx context.Context, config *cri.PodSandboxConfig
 
 // beginSandbox makes the sandbox's folder and its record, so that whoever finds the one knows whose it is by the other.
 func (e *Engine) beginSandbox(s *sandbox) error {
-	unlock, err := e.lockMaking(unix.LOCK_SH)
+	unlock, err := e.lockMaking(filelock.Shared)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (e *Engine) beginSandbox(s *sandbox) error {
 
 // lockMaking is shared by those who make folders of sandboxes that have no record yet; who has it alone knows that such a
 // folder is nobody's.
-func (e *Engine) lockMaking(how int) (unlock func(), err error) {
+func (e *Engine) lockMaking(how filelock.How) (unlock func(), err error) {
 	return filelock.Lock(filepath.Join(e.config.StateDir, makingFile), how)
 }
 

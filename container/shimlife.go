@@ -13,10 +13,10 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/shim"
+	"dhow/internal/filelock"
 )
 
 // startTime is when a process started, in clock ticks since boot (proc_pid_stat(5), field 22); 0 when it is gone.
@@ -246,7 +246,7 @@ func (e *Engine) ClearHalfMade(uid string) error {
 
 // clearUnknown removes the folder of a sandbox that has no record, unless somebody is about to write that.
 func (e *Engine) clearUnknown(id string) error {
-	unlock, err := e.lockMaking(unix.LOCK_EX)
+	unlock, err := e.lockMaking(filelock.Exclusive)
 	if err != nil {
 		return err
 	}

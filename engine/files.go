@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bufio"
-	"dhow/internal/filelock"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -10,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"dhow/internal/filelock"
 )
 
 // containerFiles are those that each container has of its own: paths in it, and names in its folder.
@@ -185,7 +184,7 @@ func (c *Container) shares(theirs Attachment) bool {
 
 // refreshNames writes the hosts files of all containers that run, after one has come, gone or been renamed.
 func (s *Service) refreshNames(changed *Container) error {
-	unlock, err := filelock.Lock(filepath.Join(s.config.StateDir, "names.lock"), unix.LOCK_EX)
+	unlock, err := filelock.Lock(filepath.Join(s.config.StateDir, "names.lock"), filelock.Exclusive)
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"dhow/container"
 	"dhow/internal/filelock"
 )
@@ -27,7 +25,7 @@ func (s *Service) choosePorts(ctx context.Context, runtime *container.Engine, c 
 	if err != nil {
 		return err
 	}
-	unlock, err := filelock.Lock(filepath.Join(s.config.StateDir, "ports.lock"), unix.LOCK_EX)
+	unlock, err := filelock.Lock(filepath.Join(s.config.StateDir, "ports.lock"), filelock.Exclusive)
 	if err != nil {
 		return err
 	}
@@ -96,7 +94,7 @@ func (s *Service) keepsPorts(ctx context.Context, runtime *container.Engine, c *
 		now, err := s.settle(ctx, runtime, c)
 		return err == nil && len(now.State.Ports) > 0
 	}
-	unlock, err := filelock.Lock(filepath.Join(s.dir(c.ID), lockFile), unix.LOCK_EX|unix.LOCK_NB)
+	unlock, err := filelock.Lock(filepath.Join(s.dir(c.ID), lockFile), filelock.Try)
 	if err != nil {
 		return true // somebody is starting it
 	}

@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"dhow/engine/health"
 	"dhow/internal/atomicfile"
 	"dhow/internal/filelock"
@@ -170,7 +168,7 @@ func (s *Service) all() ([]*Container, error) {
 
 // lockContainer takes a container's lock and reads its record.
 func (s *Service) lockContainer(id string) (*Container, func(), error) {
-	unlock, err := filelock.Lock(filepath.Join(s.dir(id), lockFile), unix.LOCK_EX)
+	unlock, err := filelock.Lock(filepath.Join(s.dir(id), lockFile), filelock.Exclusive)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, &NotFoundError{Kind: "container", Name: id}
 	}
@@ -201,5 +199,5 @@ func (s *Service) lockNames() (func(), error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return filelock.Lock(filepath.Join(dir, ".names"), unix.LOCK_EX)
+	return filelock.Lock(filepath.Join(dir, ".names"), filelock.Exclusive)
 }

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container"
@@ -29,7 +28,7 @@ func (s *Service) settle(ctx context.Context, runtime *container.Engine, c *Cont
 		c.alive(ctx, runtime, status)
 		return c, nil
 	}
-	unlock, err := filelock.Lock(filepath.Join(s.dir(c.ID), lockFile), unix.LOCK_EX|unix.LOCK_NB)
+	unlock, err := filelock.Lock(filepath.Join(s.dir(c.ID), lockFile), filelock.Try)
 	if err != nil {
 		return c, nil // being removed, or somebody's
 	}

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/image/download"
-	"dhow/internal/filelock"
 	"dhow/image/platform"
 	"dhow/image/records"
+	"dhow/internal/filelock"
 )
 
 // layersAtOnce bounds the parallel downloads, uploads and unpackings of one image.

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"dhow/image/names"
 	"dhow/image/records"
+	"dhow/internal/filelock"
 )
 
 // RemoveImage implements Service.
@@ -41,7 +40,7 @@ type Removed struct {
 // Remove takes a name away, or the image with all its names when ref is an id, and the image when nothing names it
 // any more, as docker rmi does. ErrNotFound, ErrInUse, ErrConflict.
 func (s *Store) Remove(_ context.Context, ref string, o RemoveOptions) (Removed, error) {
-	unlock, err := s.lock(unix.LOCK_EX)
+	unlock, err := s.lock(filelock.Exclusive)
 	if err != nil {
 		return Removed{}, err
 	}
@@ -203,7 +202,7 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (Removed, error) {
 
 // pruneOne removes an image unless somebody has come to need it.
 func (s *Store) pruneOne(d *Details, o PruneOptions) (Removed, error) {
-	unlock, err := s.lock(unix.LOCK_EX)
+	unlock, err := s.lock(filelock.Exclusive)
 	if err != nil {
 		return Removed{}, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"dhow/image/layers"
 	"dhow/image/records"
+	"dhow/internal/filelock"
 )
 
 // Layers are published without waiting for the disk: a mark in each says since which boot of the machine it may be
@@ -40,8 +41,8 @@ func (s *Store) markUnsynced(layer string) error {
 // repair removes what a crash left: things half-made, records that cannot be read, images whose layers are spoilt or
 // gone. It does nothing that others at work would miss.
 func (s *Store) repair() error {
-	unlock, err := s.lock(unix.LOCK_EX | unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
+	unlock, err := s.lock(filelock.Try)
+	if errors.Is(err, filelock.ErrHeld) {
 		return nil // somebody publishes or removes; they have repaired it when they came
 	}
 	if err != nil {

@@ -10,12 +10,10 @@ import (
 	"path/filepath"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
-	"dhow/internal/filelock"
 	"dhow/image/layers"
 	"dhow/image/leases"
 	"dhow/image/records"
+	"dhow/internal/filelock"
 )
 
 // Store is the image store of one directory. Several processes may use it at once: what they share is files
@@ -76,7 +74,7 @@ func (s *Store) path(elem ...string) string {
 }
 
 // lock takes the store's own flock: shared by those who publish, exclusive for those who remove.
-func (s *Store) lock(how int) (unlock func(), err error) {
+func (s *Store) lock(how filelock.How) (unlock func(), err error) {
 	return filelock.Lock(s.path("lock"), how)
 }
 
@@ -92,7 +90,7 @@ func ignoreMissing(err error) error {
 
 // publishing does something under the shared lock.
 func (s *Store) publishing(do func() error) error {
-	unlock, err := s.lock(unix.LOCK_SH)
+	unlock, err := s.lock(filelock.Shared)
 	if err != nil {
 		return err
 	}

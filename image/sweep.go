@@ -10,10 +10,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dhow/internal/filelock"
 	"dhow/image/layers"
 	"dhow/image/leases"
 	"dhow/image/records"
+	"dhow/internal/filelock"
 )
 
 // unfinishedKept is how long what came of an interrupted pull waits for the next one.
@@ -73,7 +73,7 @@ func (m marks) addLayers(ids []string) {
 // sweep removes the layers that nothing has marked, what dead leases left in tmp, and downloads that nobody will go
 // on with. It tells the digests and bytes of the layers. What it removes is moved away under the exclusive lock, and deleted after it.
 func (s *Store) sweep() (gone []Layer, err error) {
-	unlock, err := s.lock(unix.LOCK_EX)
+	unlock, err := s.lock(filelock.Exclusive)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func (s *Store) dropLocks() error {
 		return err
 	}
 	for _, e := range entries {
-		unlock, err := filelock.Lock(s.path("locks", e.Name()), unix.LOCK_EX|unix.LOCK_NB)
+		unlock, err := filelock.Lock(s.path("locks", e.Name()), filelock.Try)
 		if err != nil {
 			continue // somebody has it
 		}
@@ -200,7 +200,7 @@ func (s *Store) eachDownload(do func(path string, age time.Duration) error, now 
 
 // forgetUnfinished gives up what interrupted pulls have left, and sweeps: a download that goes on is none.
 func (s *Store) forgetUnfinished() ([]Layer, error) {
-	unlock, err := s.lock(unix.LOCK_EX)
+	unlock, err := s.lock(filelock.Exclusive)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ func (s *Store) forgetUnfinished() ([]Layer, error) {
 
 func (s *Store) expireUnfinishedNow() error {
 	return s.eachDownload(func(path string, _ time.Duration) error {
-		free, err := filelock.Lock(s.path("locks", "blob-"+filepath.Base(path)), unix.LOCK_EX|unix.LOCK_NB)
+		free, err := filelock.Lock(s.path("locks", "blob-"+filepath.Base(path)), filelock.Try)
 		if err != nil {
 			return nil // somebody is downloading it
 		}

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"dhow/internal/filelock"
 	"encoding/json"
 	"errors"
 	"io"
@@ -15,7 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"dhow/internal/filelock"
 )
 
 // Event is something that happened to a container, a volume or a network.
@@ -45,7 +44,7 @@ func (l Log) Write(e Event) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := filelock.Lock(filepath.Join(l.Dir, "events.lock"), unix.LOCK_EX)
+	unlock, err := filelock.Lock(filepath.Join(l.Dir, "events.lock"), filelock.Exclusive)
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"dhow/internal/atomicfile"
 	"dhow/internal/filelock"
 )
@@ -75,7 +73,7 @@ func (n *Networks) lock() (unlock func(), err error) {
 	if err := errors.Join(os.MkdirAll(n.config.Dir, 0o700), os.MkdirAll(n.config.StateDir, 0o700)); err != nil {
 		return nil, err
 	}
-	return filelock.Lock(filepath.Join(n.config.StateDir, "lock"), unix.LOCK_EX)
+	return filelock.Lock(filepath.Join(n.config.StateDir, "lock"), filelock.Exclusive)
 }
 
 // Create makes a network. Links are made when the first container joins.

@@ -102,7 +102,7 @@ func (c *cache) read(path string) (cached, error) {
 // put remembers a step. The layer is held first; a crash in between leaves it to dropUnrecorded. A record that a power
 // cut spoils is none, so nothing waits for the disk.
 func (c *cache) put(key string, made cached) error {
-	unlock, err := filelock.Lock(filepath.Join(c.dir, "lock"), unix.LOCK_SH)
+	unlock, err := filelock.Lock(filepath.Join(c.dir, "lock"), filelock.Shared)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (b *Builder) dropUnrecorded(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := filelock.Lock(filepath.Join(c.dir, "lock"), unix.LOCK_EX)
+	unlock, err := filelock.Lock(filepath.Join(c.dir, "lock"), filelock.Exclusive)
 	if err != nil {
 		return err
 	}
@@ -255,8 +255,8 @@ func (b *Builder) pruneMounts(until time.Time) (freed uint64, err error) {
 		if !e.IsDir() || err != nil || !until.IsZero() && info.ModTime().After(until) {
 			continue
 		}
-		unlock, err := filelock.Lock(filepath.Join(dir, e.Name()+".use"), unix.LOCK_EX|unix.LOCK_NB)
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		unlock, err := filelock.Lock(filepath.Join(dir, e.Name()+".use"), filelock.Try)
+		if errors.Is(err, filelock.ErrHeld) {
 			continue
 		}
 		if err != nil {

@@ -253,14 +253,14 @@ func takeCache(ctx context.Context, base string, sharing instructions.ShareMode)
 	case instructions.MountSharingPrivate:
 		for n := range privateMost {
 			dir = fmt.Sprintf("%s-%d", base, n)
-			unlock, err = filelock.Lock(dir+".use", unix.LOCK_EX|unix.LOCK_NB)
-			if !errors.Is(err, unix.EWOULDBLOCK) {
+			unlock, err = filelock.Lock(dir+".use", filelock.Try)
+			if !errors.Is(err, filelock.ErrHeld) {
 				return dir, unlock, err
 			}
 		}
 		return "", nil, fmt.Errorf("all %d copies of the private cache are in use", privateMost)
 	default:
-		unlock, err = filelock.Lock(base+".use", unix.LOCK_SH)
+		unlock, err = filelock.Lock(base+".use", filelock.Shared)
 		return base, unlock, err
 	}
 }

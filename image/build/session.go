@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sys/unix"
 
 	"dhow/image"
 	"dhow/image/build/rooted"
@@ -67,7 +66,7 @@ func (b *Builder) open(ctx context.Context) (*session, error) {
 func (b *Builder) enter() (*session, error) {
 	s := &session{builder: b, id: rand.Text()[:16]}
 	s.dir, s.run = filepath.Join(b.config.Dir, sessionsDir, s.id), filepath.Join(b.config.RunDir, s.id)
-	all, err := filelock.Lock(filepath.Join(b.config.Dir, "lock"), unix.LOCK_EX)
+	all, err := filelock.Lock(filepath.Join(b.config.Dir, "lock"), filelock.Exclusive)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +74,7 @@ func (b *Builder) enter() (*session, error) {
 	if err := errors.Join(os.MkdirAll(filepath.Join(s.dir, "work"), 0o700), os.MkdirAll(s.run, 0o700)); err != nil {
 		return nil, err
 	}
-	s.unlock, err = filelock.Lock(filepath.Join(s.dir, "lock"), unix.LOCK_EX)
+	s.unlock, err = filelock.Lock(filepath.Join(s.dir, "lock"), filelock.Exclusive)
 	return s, err
 }
 
@@ -92,7 +91,7 @@ func (b *Builder) Folder() (dir string, release func() error, err error) {
 
 // clear ends the sessions whose processes are gone.
 func (b *Builder) clear(ctx context.Context) error {
-	all, err := filelock.Lock(filepath.Join(b.config.Dir, "lock"), unix.LOCK_EX)
+	all, err := filelock.Lock(filepath.Join(b.config.Dir, "lock"), filelock.Exclusive)
 	if err != nil {
 		return err
 	}
@@ -104,8 +103,8 @@ func (b *Builder) clear(ctx context.Context) error {
 	var failed error
 	for _, e := range entries {
 		s := &session{builder: b, id: e.Name(), dir: filepath.Join(b.config.Dir, sessionsDir, e.Name()), run: filepath.Join(b.config.RunDir, e.Name())}
-		s.unlock, err = filelock.Lock(filepath.Join(s.dir, "lock"), unix.LOCK_EX|unix.LOCK_NB)
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		s.unlock, err = filelock.Lock(filepath.Join(s.dir, "lock"), filelock.Try)
+		if errors.Is(err, filelock.ErrHeld) {
 			continue
 		}
 		if err != nil {

@@ -62,7 +62,7 @@ func (d Dir) Take(name string) (*Lease, error) {
 			return os.WriteFile(filepath.Join(l.dir(), NameFile), []byte(name), 0o600)
 		}
 		var err error
-		l.unlock, err = filelock.Lock(filepath.Join(l.dir(), lockFile), unix.LOCK_EX)
+		l.unlock, err = filelock.Lock(filepath.Join(l.dir(), lockFile), filelock.Exclusive)
 		return err
 	})
 	if err != nil {
@@ -196,9 +196,9 @@ func (d Dir) Living() ([]string, error) {
 			living = append(living, dir)
 			continue
 		}
-		unlock, err := filelock.Lock(filepath.Join(dir, lockFile), unix.LOCK_EX|unix.LOCK_NB)
+		unlock, err := filelock.Lock(filepath.Join(dir, lockFile), filelock.Try)
 		switch {
-		case errors.Is(err, unix.EWOULDBLOCK):
+		case errors.Is(err, filelock.ErrHeld):
 			living = append(living, dir)
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return nil, err

@@ -14,9 +14,21 @@ import (
 // retryLock is how often somebody who waits for a lock looks again: waiting in the kernel could not be given up.
 const retryLock = 20 * time.Millisecond
 
-// Lock takes a lock file's lock, by LOCK_SH, LOCK_EX and LOCK_NB. A file that was removed meanwhile locks nothing, and
-// is made again.
-func Lock(path string, how int) (unlock func(), err error) {
+// How a lock is taken.
+type How int
+
+const (
+	Shared    How = unix.LOCK_SH                // waits for who has it alone
+	Exclusive How = unix.LOCK_EX                // waits for all who have it
+	Try       How = unix.LOCK_EX | unix.LOCK_NB // exclusive, or ErrHeld at once
+)
+
+// ErrHeld: somebody has the lock.
+var ErrHeld error = unix.EWOULDBLOCK
+
+// Lock takes a lock file's lock; the end of the process gives it back at the latest. A file that was removed meanwhile locks
+// nothing, and is made again.
+func Lock(path string, how How) (unlock func(), err error) {
 	for {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
@@ -34,9 +46,9 @@ func Lock(path string, how int) (unlock func(), err error) {
 	}
 }
 
-func lockFile(f *os.File, how int) error {
+func lockFile(f *os.File, how How) error {
 	for {
-		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
+		if err := unix.Flock(int(f.Fd()), int(how)); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}
@@ -56,8 +68,8 @@ func still(f *os.File, path string) bool {
 func Wait(ctx context.Context, path string, waits func()) (unlock func(), err error) {
 	var tick *time.Ticker
 	for {
-		unlock, err := Lock(path, unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) {
+		unlock, err := Lock(path, Try)
+		if !errors.Is(err, ErrHeld) {
 			return unlock, err
 		}
 		if tick == nil {
