@@ -363,6 +363,41 @@ func TestLinksInPlaceOfWhatTheRuntimeMountsAreOfNoUse(t *testing.T) {
 	}
 }
 
+// CVE-2019-16884, CVE-2019-19921: a volume in the place of /proc, or below it, would take what confines the command.
+func TestNothingIsMountedInProc(t *testing.T) {
+	r := newRig(t)
+	volume := t.TempDir()
+	check(t, os.Mkdir(filepath.Join(volume, "attr"), 0o755))
+	check(t, os.Symlink("/proc", filepath.Join(volume, "link")))
+	check(t, os.WriteFile(filepath.Join(volume, "cpuinfo"), []byte("one large one"), 0o644))
+	at := func(paths ...string) *cri.ContainerConfig {
+		config := sh("cat /proc/cpuinfo")
+		for _, path := range paths {
+			config.Mounts = append(config.Mounts, &cri.Mount{HostPath: volume, ContainerPath: path})
+		}
+		return config
+	}
+	for name, config := range map[string]*cri.ContainerConfig{
+		"/proc": at("/proc"), "below it": at("/proc/self/attr"), "by a volume's link": at("/v", "/v/link/1/attr"), "by a link to it": at("/v", "/v/link"),
+	} {
+		if said := r.refused(config); !strings.Contains(said, "cannot be mounted because it is inside /proc") {
+			t.Errorf("%s: %s", name, said)
+		}
+	}
+	allowed := at()
+	allowed.Mounts = []*cri.Mount{{HostPath: filepath.Join(volume, "cpuinfo"), ContainerPath: "/proc/cpuinfo"}}
+	if out, _ := r.result(allowed); out != "one large one" {
+		t.Errorf("a file that protects nothing: %q", out)
+	}
+	allowed.Mounts = []*cri.Mount{{HostPath: "/proc", ContainerPath: "/proc"}}
+	allowed.Command = []string{"sh", "-c", "cat /proc/1/comm"}
+	own, err := os.ReadFile("/proc/1/comm")
+	check(t, err)
+	if out, _ := r.result(allowed); out != strings.TrimSpace(string(own)) {
+		t.Errorf("the machine's own, asked for: %q", out)
+	}
+}
+
 func TestEverythingInAGroupDiesWithTheContainer(t *testing.T) {
 	r := newRig(t)
 	config := sh("for i in 1 2 3 4 5 6 7 8; do (while true; do sleep 1000 & sleep 0.01; done) & done; echo up; sleep 1000")

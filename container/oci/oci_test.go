@@ -245,6 +245,14 @@ func TestCreateSaysWhatIsWrong(t *testing.T) {
 		"unknown rlimit":   {func(s *specs.Spec) { s.Process.Rlimits[0].Type = "RLIMIT_FUN" }, `invalid rlimit type "RLIMIT_FUN"`},
 		"machine's sysctl": {func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"vm.swappiness": "1"} }, "not in a separate kernel namespace"},
 		"over /proc":       {func(s *specs.Spec) { s.Mounts = append(s.Mounts, specs.Mount{Destination: "/proc/sys", Type: "tmpfs"}) }, "inside /proc"},
+		"by a link": {func(s *specs.Spec) {
+			volume := linkTo(t, "/proc")
+			s.Mounts = append(s.Mounts, bind(volume, "/bin"), specs.Mount{Destination: "/bin/link/tty", Type: "tmpfs"})
+		}, "inside /proc"},
+		"volume by a link": {func(s *specs.Spec) {
+			volume := linkTo(t, "/proc/self")
+			s.Mounts = append(s.Mounts, bind(volume, "/bin"), bind(volume, "/bin/link/attr"))
+		}, "inside /proc"},
 		"seccomp listener": {func(s *specs.Spec) {
 			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ALLOW", ListenerPath: "/s"}
 		}, "listenerPath is not supported"},
@@ -262,6 +270,19 @@ func TestCreateSaysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// linkTo is a volume with a link in it.
+func linkTo(t *testing.T, target string) (volume string) {
+	volume = t.TempDir()
+	if err := os.Symlink(target, filepath.Join(volume, "link")); err != nil {
+		t.Fatal(err)
+	}
+	return volume
+}
+
+func bind(source, target string) specs.Mount {
+	return specs.Mount{Source: source, Destination: target, Type: "bind", Options: []string{"bind"}}
 }
 
 func TestTheContainerIsAsTheBundleSays(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -204,11 +205,17 @@ func changeDirectory(dir string, who user) error {
 	if err != nil {
 		return fmt.Errorf("change to working directory %q: %w", dir, err)
 	}
-	wd, err := os.Readlink("/proc/self/cwd")
-	if err == nil && !strings.HasPrefix(wd, "/") {
+	if !insideRoot() {
 		return fmt.Errorf("working directory %q is not inside the container", dir)
 	}
 	return nil
+}
+
+// insideRoot tells whether this process' root leads to the directory that it is in. If not, getcwd(2) begins with
+// "(unreachable)", for which Getwd has an error; what is mounted over /proc cannot make it lie.
+func insideRoot() bool {
+	_, err := syscall.Getwd()
+	return err == nil
 }
 
 // execCommand finds the command as execvp(3) does and executes it.

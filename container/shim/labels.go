@@ -3,7 +3,8 @@ package shim
 import (
 	"errors"
 	"fmt"
-	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // setLabels tells the kernel's security modules what the command that is executed next is confined by.
@@ -24,9 +25,14 @@ func setLabels(p *Process) error {
 // setExec writes an attribute of this thread, which is the one that executes the command. Its number is of no use: in a
 // PID namespace of its own it has another than /proc, which may be the machine's, shows.
 func setExec(attribute, value string) error {
-	err := os.WriteFile("/proc/thread-self/attr/"+attribute, []byte(value), 0)
-	if errors.Is(err, os.ErrNotExist) && attribute != "exec" {
-		err = os.WriteFile("/proc/thread-self/attr/exec", []byte(value), 0)
+	fd, err := openProc("thread-self/attr/"+attribute, unix.O_WRONLY)
+	if errors.Is(err, unix.ENOENT) && attribute != "exec" {
+		fd, err = openProc("thread-self/attr/exec", unix.O_WRONLY)
 	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte(value))
 	return err
 }

@@ -17,6 +17,16 @@ func MountPoint(root int, name string, directory bool) (int, error) {
 	return target(root, name, directory)
 }
 
+// GuardProc refuses an open mount point that is a part of a procfs. A detached mount that is a procfs may cover the whole
+// of one; -1: what is mounted is none.
+func GuardProc(at, mount int, name string) error { return guardProc(at, mount, name) }
+
+// ProcFiles may be mounted over in /proc: they say what the container may use, and protect nothing.
+func ProcFiles() []string { return procFiles }
+
+// InsideRoot tells whether this process' root leads to the directory that it is in.
+func InsideRoot() bool { return insideRoot() }
+
 // Protect masks paths of a root and makes others read-only; those that are not there need neither.
 func Protect(root int, masked, readOnly []string) error { return protect(root, masked, readOnly) }
 

@@ -165,6 +165,9 @@ func attach(root, mount int, name string, directory bool) error {
 		return err
 	}
 	defer unix.Close(at)
+	if err := guardProc(at, mount, name); err != nil {
+		return err
+	}
 	return unix.MoveMount(mount, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/container/oci/inside"
+	"dhow/container/shim"
 )
 
 // Bind is the source of a bind mount, to be opened as a detached mount.
@@ -165,12 +166,6 @@ func take(m *inside.Mount, b *Bind, word string) bool {
 	return true
 }
 
-// procFiles may be mounted over in /proc: they say what the container may use, and protect nothing.
-var procFiles = []string{
-	"/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime", "/proc/loadavg", "/proc/slabinfo",
-	"/proc/net/dev", "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
-}
-
 func (p *Plan) checkMount(m *specs.Mount, out *inside.Mount, bind bool, data []string) error {
 	switch {
 	case bind && m.Source == "":
@@ -188,7 +183,7 @@ func (p *Plan) checkMount(m *specs.Mount, out *inside.Mount, bind bool, data []s
 	case out.Flags&unix.MS_REMOUNT != 0:
 		return errors.New("remount: give the mount its options where it is made")
 	}
-	if inProc := strings.HasPrefix(out.Target, "/proc/"); inProc && !slices.Contains(procFiles, out.Target) {
+	if inProc := strings.HasPrefix(out.Target, "/proc/"); inProc && !slices.Contains(shim.ProcFiles(), out.Target) {
 		return fmt.Errorf("%q cannot be mounted because it is inside /proc", out.Target)
 	}
 	if out.Target != "/proc" || !bind {

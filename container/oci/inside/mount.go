@@ -40,6 +40,9 @@ func mountBind(root int, m *Mount) error {
 		return err
 	}
 	defer unix.Close(at)
+	if err := shim.GuardProc(at, m.FD, m.Target); err != nil {
+		return err
+	}
 	err = unix.MoveMount(m.FD, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 	if err != nil {
 		return err
@@ -80,6 +83,9 @@ func mountFS(root int, m *Mount) error {
 		return err
 	}
 	defer unix.Close(at)
+	if err := shim.GuardProc(at, -1, m.Target); err != nil {
+		return err
+	}
 	old := -1
 	if m.CopyUp {
 		if old, err = shim.InRoot(root, m.Target, unix.O_RDONLY|unix.O_DIRECTORY); err != nil {

@@ -3,8 +3,6 @@ package inside
 import (
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -214,8 +212,7 @@ func changeDirectory(dir string) error {
 	if err := unix.Chdir(dir); err != nil {
 		return fmt.Errorf("chdir to cwd (%q) set in config.json failed: %w", dir, err)
 	}
-	wd, err := os.Readlink("/proc/self/cwd")
-	if err == nil && !strings.HasPrefix(wd, "/") {
+	if !shim.InsideRoot() {
 		return fmt.Errorf("current working directory is outside of container mount namespace root: %q", dir)
 	}
 	return nil
