@@ -6,15 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"dhow/container"
 	"dhow/image"
+	"dhow/internal/mounts"
 	"dhow/network"
 	"dhow/proxy"
 )
@@ -34,7 +32,9 @@ func Reset(ctx context.Context, c ServerConfig, dirs ...string) error {
 	say("service rules and pod network")
 	failed = errors.Join(failed, proxy.Reset(c.proxy(nil)), network.Reset(c.network()))
 	say("mounts")
-	failed = errors.Join(failed, unmountBelow(dirs))
+	for _, dir := range dirs {
+		failed = errors.Join(failed, mounts.UnmountBelow(dir))
+	}
 	if failed != nil {
 		return failed // data stays while something may use it
 	}
@@ -76,39 +76,4 @@ func (c ServerConfig) resetContainers(ctx context.Context) error {
 	config := c.container(images, nil)
 	config.Network = nil
 	return errors.Join(standalone.Reset(ctx), container.Reset(ctx, config))
-}
-
-// unmountBelow unmounts what pods' volumes have mounted, the deepest first.
-func unmountBelow(dirs []string) error {
-	f, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(f)
-	if err != nil {
-		return err
-	}
-	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	var failed error
-	for i := len(lines) - 1; i >= 0; i-- {
-		fields := strings.Fields(lines[i])
-		if len(fields) < 5 {
-			continue
-		}
-		point := unescape(fields[4])
-		for _, dir := range dirs {
-			if strings.HasPrefix(point, filepath.Clean(dir)+"/") {
-				if err := syscall.Unmount(point, syscall.MNT_DETACH); err != nil {
-					failed = errors.Join(failed, fmt.Errorf("unmount %s: %w", point, err))
-				}
-			}
-		}
-	}
-	return failed
-}
-
-// unescape reads a path as mountinfo writes it: blanks are octal (proc_pid_mountinfo(5)).
-func unescape(path string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(path)
 }

@@ -9,11 +9,11 @@ import (
 	"strconv"
 	"strings"
 
-	securejoin "github.com/cyphar/filepath-securejoin"
 	corev1 "k8s.io/api/core/v1"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/api/podspec"
+	"dhow/internal/mounts"
 )
 
 // Labels and annotations by which the agent knows again what it started; the labels are the kubelet's.
@@ -283,7 +283,7 @@ func (n *Node) mounts(pod *corev1.Pod, c *corev1.Container, images map[string]st
 	}
 	var all []*cri.Mount
 	hasHosts := false
-	for _, m := range c.VolumeMounts {
+	for index, m := range c.VolumeMounts {
 		i := slices.IndexFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
 		if i < 0 {
 			return nil, configError{fmt.Errorf("volume %q is not among the pod's volumes", m.Name)}
@@ -297,7 +297,7 @@ func (n *Node) mounts(pod *corev1.Pod, c *corev1.Container, images map[string]st
 			all = append(all, mount)
 			continue
 		}
-		source, err := n.mountSource(pod, &pod.Spec.Volumes[i], &m, asMap(env))
+		source, err := n.mountSource(pod, &pod.Spec.Volumes[i], c, index, asMap(env))
 		if err != nil {
 			return nil, err
 		}
@@ -351,23 +351,19 @@ func propagation(p *corev1.MountPropagationMode) cri.MountPropagation {
 	return cri.MountPropagation_PROPAGATION_PRIVATE
 }
 
-// mountSource is a volume's directory, or what subPath names in it: links cannot lead out of the volume.
-func (n *Node) mountSource(pod *corev1.Pod, v *corev1.Volume, m *corev1.VolumeMount, env map[string]string) (string, error) {
+// mountSource is a volume's directory, or where the part of it is mounted that a container's mount of an index names.
+func (n *Node) mountSource(pod *corev1.Pod, v *corev1.Volume, c *corev1.Container, index int, env map[string]string) (string, error) {
+	m := &c.VolumeMounts[index]
 	base := n.volumeDir(pod, v)
 	sub, err := subPath(m, env)
 	if sub == "" || err != nil {
 		return base, err
 	}
-	path, err := securejoin.SecureJoin(base, sub)
-	if err != nil {
-		return "", err
+	part := filepath.Join(n.podDir(pod), "volume-subpaths", v.Name, c.Name, strconv.Itoa(index))
+	if err := mounts.Part(base, sub, part); err != nil {
+		return "", fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", m.Name, c.Name, err)
 	}
-	if _, err := os.Stat(path); os.IsNotExist(err) {
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			return "", fmt.Errorf("failed to create subPath directory for volumeMount %q: %w", m.Name, err)
-		}
-	}
-	return path, nil
+	return part, nil
 }
 
 // subPath is what of a volume is mounted, "" for all of it.

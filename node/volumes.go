@@ -8,13 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"dhow/internal/mounts"
 )
 
 // podDir is where a pod's files lie.
@@ -322,31 +323,11 @@ func onlyUser(pod *corev1.Pod) *int64 {
 	return only
 }
 
-// tearDownVolumes unmounts and removes what the pod had.
+// tearDownVolumes unmounts and removes what the pod had. Nothing is removed while something is mounted there: it may be a
+// part of what others have.
 func (n *Node) tearDownVolumes(dir string) error {
-	mounts, err := mountsBelow(dir)
-	if err != nil {
+	if err := mounts.UnmountBelow(dir); err != nil {
 		return err
 	}
-	for i := len(mounts) - 1; i >= 0; i-- {
-		if err := syscall.Unmount(mounts[i], syscall.MNT_DETACH); err != nil {
-			return fmt.Errorf("unmount %s: %w", mounts[i], err)
-		}
-	}
 	return os.RemoveAll(dir)
-}
-
-func mountsBelow(dir string) ([]string, error) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
-	var found []string
-	for line := range strings.Lines(string(data)) {
-		fields := strings.Fields(line)
-		if len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
-			found = append(found, fields[4])
-		}
-	}
-	return found, nil
 }
