@@ -8,6 +8,7 @@ import (
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/cgroups"
 	"dhow/internal/rootfs"
 )
 
@@ -29,6 +30,22 @@ type Config struct {
 	// Log, slog.Default() if nil.
 	Log *slog.Logger
 }
+
+func (c *Config) setDefaults() {
+	if c.CgroupParent == "" {
+		c.CgroupParent = "/dhow"
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+}
+
+// RemoveEmptyGroups removes Config's CgroupParent and the groups that it was made in, if nothing is in them. An engine does
+// so when its Run ends; where none Runs it is for whoever removes containers: to make them anew for each takes a millisecond.
+func RemoveEmptyGroups(parent string) { cgroups.Group(parent).RemoveEmpty("/") }
+
+// parent is the group in which all others are.
+func (e *Engine) parent() cgroups.Group { return cgroups.Group(e.config.CgroupParent) }
 
 // Images is what the engine needs of an image store.
 type Images interface {

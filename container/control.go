@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"slices"
 	"time"
 
-	"github.com/opencontainers/cgroups"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/shim"
@@ -26,10 +23,13 @@ func (e *Engine) Pause(_ context.Context, id string) error {
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
-	if c.paused() {
+	if c.Cgroup.Frozen() {
 		return fmt.Errorf("container %s is already paused", id)
 	}
-	return c.freeze(cgroups.Frozen)
+	if err := c.Cgroup.Freeze(); err != nil {
+		return fmt.Errorf("pause container %s: %w", id, err)
+	}
+	return nil
 }
 
 // Unpause lets them go on.
@@ -40,42 +40,13 @@ func (e *Engine) Unpause(_ context.Context, id string) error {
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
-	if !c.paused() {
+	if !c.Cgroup.Frozen() {
 		return fmt.Errorf("container %s is not paused", id)
 	}
-	return c.freeze(cgroups.Thawed)
-}
-
-func (c *container) freeze(state cgroups.FreezerState) error {
-	m, err := groupManager(c.Cgroup, &cgroups.Resources{SkipDevices: true})
-	if err != nil {
-		return err
-	}
-	if err := m.Freeze(state); err != nil {
-		return fmt.Errorf("freezer of container %s: %w", c.ID, err)
+	if err := c.Cgroup.Thaw(); err != nil {
+		return fmt.Errorf("unpause container %s: %w", id, err)
 	}
 	return nil
-}
-
-func (c *container) paused() bool {
-	m, err := groupManager(c.Cgroup, &cgroups.Resources{SkipDevices: true})
-	if err != nil {
-		return false
-	}
-	state, err := m.GetFreezerState()
-	return err == nil && state == cgroups.Frozen
-}
-
-// thaw lets a paused container go on, so that it can end.
-func (c *container) thaw() error {
-	if !c.paused() {
-		return nil
-	}
-	err := c.freeze(cgroups.Thawed)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 // Details are what is known of a container beyond CRI's status.
@@ -122,7 +93,7 @@ func (e *Engine) Details(ctx context.Context, id string) (*Details, error) {
 	c.mu.Lock()
 	d := &Details{
 		SandboxID: c.sandbox.ID, Restarts: c.start.Restarts, Restarting: running && c.start.Pid == 0, Last: c.start.Last, Exit: c.exit,
-		Cgroup: c.Cgroup, Dir: c.dir, Root: spec.Root.Plain, Lower: spec.Root.Lower, Upper: spec.Root.Upper, Extra: c.Extra, Config: c.config,
+		Cgroup: string(c.Cgroup), Dir: c.dir, Root: spec.Root.Plain, Lower: spec.Root.Lower, Upper: spec.Root.Upper, Extra: c.Extra, Config: c.config,
 		Args: spec.Process.Args, Env: spec.Process.Env, Cwd: spec.Process.Cwd, User: spec.Process.User, Capabilities: capabilityList(spec.Process.Capabilities),
 	}
 	c.mu.Unlock()
@@ -130,7 +101,7 @@ func (e *Engine) Details(ctx context.Context, id string) (*Details, error) {
 		d.UIDs, d.GIDs = u.UIDs, u.GIDs
 	}
 	if running && !d.Restarting {
-		d.Paused = c.paused()
+		d.Paused = c.Cgroup.Frozen()
 		if pid, err := e.Pid(ctx, id); err == nil { // it may just have ended
 			d.Pid = pid
 		}

@@ -14,6 +14,7 @@ import (
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/cgroups"
 	"dhow/internal/filelock"
 )
 
@@ -125,10 +126,10 @@ func (r *rig) orphans() []string {
 	images := r.config.Images.(*busyboxImages)
 	ids[filepath.Base(images.lower)] = true
 	look(images.dir + "/*")
-	mounts, err := groupMounts()
+	groups, err := cgroups.Group(r.config.CgroupParent).Dirs()
 	check(r.t, err)
-	for _, m := range mounts {
-		look(m + r.config.CgroupParent + "/kubepods/pod*/*")
+	for _, dir := range groups {
+		look(dir + "/kubepods/pod*/*")
 	}
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	check(r.t, err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"time"
 
@@ -34,7 +33,7 @@ func (e *Engine) CreateContainerWith(ctx context.Context, sandboxID string, conf
 	}
 	c := &container{ID: newID(), Created: time.Now().UnixNano(), config: config, Extra: extra, sandbox: s, exited: make(chan struct{})}
 	c.dir = filepath.Join(s.dir, containersDir, c.ID)
-	c.Cgroup = path.Join(s.Cgroup, c.ID)
+	c.Cgroup = s.Cgroup.In(c.ID)
 	if err := e.makeContainer(ctx, c); err != nil {
 		return "", errors.Join(fmt.Errorf("create container %s: %w", config.GetMetadata().GetName(), err), e.unmakeContainer(c))
 	}
@@ -75,12 +74,9 @@ func (e *Engine) prepare(ctx context.Context, c *container) (spec *shim.Containe
 	}
 	var groups []string
 	made := make(chan error, 1)
-	blockIO := c.Extra.BlockIO
 	go func() {
 		var err error
-		if groups, err = makeGroup(c.Cgroup, limits); err == nil {
-			err = blockIO.weighDevices(c.Cgroup)
-		}
+		groups, err = c.Cgroup.Make(limits)
 		made <- err
 	}()
 	snapshot, err := e.snapshot(ctx, c)

@@ -5,8 +5,6 @@ import (
 	"io/fs"
 	"path/filepath"
 
-	devices "github.com/opencontainers/cgroups/devices/config"
-	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/shim"
@@ -43,31 +41,4 @@ func hostDevices() ([]shim.Device, error) {
 		return nil
 	})
 	return found, err
-}
-
-// deviceAccess lets the container's group use them.
-func deviceAccess(list []*cri.Device) ([]*devices.Rule, error) {
-	var rules []*devices.Rule
-	for _, d := range list {
-		var st unix.Stat_t
-		if err := unix.Stat(d.HostPath, &st); err != nil {
-			return nil, fmt.Errorf("device %s: %w", d.HostPath, err)
-		}
-		kind := devices.CharDevice
-		switch st.Mode & unix.S_IFMT {
-		case unix.S_IFCHR:
-		case unix.S_IFBLK:
-			kind = devices.BlockDevice
-		default:
-			return nil, fmt.Errorf("device %s: not a device", d.HostPath)
-		}
-		permissions := devices.Permissions(d.Permissions)
-		if permissions == "" {
-			permissions = "rwm"
-		}
-		rules = append(rules, &devices.Rule{
-			Type: kind, Major: int64(unix.Major(st.Rdev)), Minor: int64(unix.Minor(st.Rdev)), Permissions: permissions, Allow: true,
-		})
-	}
-	return rules, nil
 }

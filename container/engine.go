@@ -43,12 +43,7 @@ func New(c Config) (*Engine, error) {
 	if c.StateDir == "" || c.Images == nil {
 		return nil, errors.New("container engine: StateDir and Images must be set")
 	}
-	if c.CgroupParent == "" {
-		c.CgroupParent = "/dhow"
-	}
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
+	c.setDefaults()
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("container engine: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/cgroups"
 	"dhow/internal/rootfs"
 )
 
@@ -426,13 +427,10 @@ func TestRemovingAPodLeavesNothing(t *testing.T) {
 	if len(left) != 0 {
 		t.Errorf("state left: %v", left)
 	}
-	mounts, err := groupMounts()
+	groups, err := cgroups.Group(r.config.CgroupParent).In(r.pod.Linux.CgroupParent).Dirs()
 	check(t, err)
-	for _, m := range mounts {
-		dir := filepath.Join(m, r.config.CgroupParent, r.pod.Linux.CgroupParent)
-		if _, err := os.Stat(dir); err == nil {
-			t.Errorf("cgroup left: %s", dir)
-		}
+	if len(groups) > 0 {
+		t.Errorf("cgroups left: %v", groups)
 	}
 	if _, err := r.engine.PodSandboxStatus(context.Background(), r.id); !errors.Is(err, ErrNotFound) {
 		t.Errorf("status of a removed pod: %v", err)

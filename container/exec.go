@@ -23,7 +23,7 @@ func (e *Engine) Exec(ctx context.Context, id string, opts ExecOptions) (int, er
 	if len(opts.Command) == 0 {
 		return 0, errors.New("exec: no command")
 	}
-	if c.paused() { // it would stand still, too
+	if c.Cgroup.Frozen() { // it would stand still, too
 		return 0, fmt.Errorf("container %s is paused, unpause the container before exec", id)
 	}
 	var spec shim.Container

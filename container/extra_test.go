@@ -9,9 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/opencontainers/cgroups"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/container/cgroups"
 )
 
 // createWith makes a container with what CRI has no words for.
@@ -130,7 +131,7 @@ func TestWhatMakesNoSenseIsRefused(t *testing.T) {
 	r.runPod()
 	high, timeout := uint64(101), 5
 	swappiness := "not between 0 and 100"
-	if cgroups.IsCgroup2UnifiedMode() {
+	if cgroups.V2() {
 		swappiness = "cgroup v2 has none"
 	}
 	for want, extra := range map[string]Extra{

@@ -88,7 +88,7 @@ func (e *Engine) StopContainer(ctx context.Context, id string, timeout time.Dura
 	if err := c.stop(unix.SIGKILL); err != nil {
 		return err
 	}
-	if err := killGroup(c.Cgroup, c.sandbox.ShimPID); err != nil {
+	if err := c.Cgroup.Kill(c.sandbox.ShimPID); err != nil {
 		return err
 	}
 	if !c.ended(ctx, 30*time.Second) {
@@ -118,7 +118,7 @@ func (c *container) stop(sig unix.Signal) error {
 	if err != nil {
 		return err
 	}
-	return c.thaw()
+	return c.Cgroup.Thaw()
 }
 
 // StopWith sends a signal that is meant to end a container: no restart policy starts it again.
@@ -244,11 +244,11 @@ func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
 }
 
 func (e *Engine) unmakeContainer(c *container) error {
-	if err := killGroup(c.Cgroup, c.sandbox.ShimPID); err != nil {
+	if err := c.Cgroup.Kill(c.sandbox.ShimPID); err != nil {
 		return err
 	}
 	removed := make(chan error, 1)
-	go func() { removed <- removeGroup(c.Cgroup) }()
+	go func() { removed <- c.Cgroup.Remove() }()
 	err := e.config.Images.RemoveSnapshot(context.Background(), c.ID)
 	if err = errors.Join(err, <-removed); err != nil {
 		return err

@@ -130,13 +130,9 @@ func TestAPodsOwnLimitsChange(t *testing.T) {
 	check(t, r.engine.UpdatePodSandboxResources(t.Context(), r.id, &cri.LinuxContainerResources{MemoryLimitInBytes: 300 << 20}))
 	s, err := r.engine.sandbox(r.id)
 	check(t, err)
-	limit := ""
-	for _, path := range []string{"/sys/fs/cgroup/memory" + s.Cgroup + "/memory.limit_in_bytes", "/sys/fs/cgroup" + s.Cgroup + "/memory.max"} {
-		if data, err := os.ReadFile(path); err == nil {
-			limit = strings.TrimSpace(string(data))
-		}
-	}
-	if limit != "314572800" {
+	data, err := os.ReadFile(s.Cgroup.File("memory", "memory.limit_in_bytes", "memory.max"))
+	check(t, err)
+	if limit := strings.TrimSpace(string(data)); limit != "314572800" {
 		t.Errorf("the pod's group has a limit of %q", limit)
 	}
 	if err := r.engine.UpdatePodSandboxResources(t.Context(), r.id, nil); err == nil {

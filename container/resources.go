@@ -4,50 +4,59 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 
-	"github.com/opencontainers/cgroups"
-	devices "github.com/opencontainers/cgroups/devices/config"
-	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/cgroups"
 	"dhow/container/shim"
 )
 
 // limits are those of the container's group.
-func (c *container) limits() (*cgroups.Resources, error) {
-	if u := c.config.GetLinux().GetResources().GetUnified(); len(u) > 0 && !cgroups.IsCgroup2UnifiedMode() {
-		return nil, fmt.Errorf("limits by the names of their files (unified: %s): only cgroup v2 has them, this machine has v1",
-			strings.Join(slices.Sorted(maps.Keys(u)), ", "))
-	}
-	rules, err := deviceAccess(c.config.Devices)
+func (c *container) limits() (*cgroups.Limits, error) {
+	linux := c.config.GetLinux()
+	out, err := cgroups.FromCRI(linux.GetResources())
 	if err != nil {
 		return nil, err
 	}
+	out.SkipDevices = false
+	if out.Devices, err = c.deviceRules(); err != nil {
+		return nil, err
+	}
+	return out, c.Extra.limit(out)
+}
+
+// deviceRules forbid everything but what every container has, and what is asked for.
+func (c *container) deviceRules() ([]*cgroups.Rule, error) {
+	privileged := c.config.GetLinux().GetSecurityContext().GetPrivileged()
+	rules := append(cgroups.NoDevices(), cgroups.StandardDevices()...)
+	rules = append(rules, cgroups.Device{Major: 5, Minor: 1}.Allow("rwm")) // console
+	for _, d := range c.config.Devices {
+		device, err := cgroups.DeviceAt(d.HostPath)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, device.Allow(d.Permissions))
+	}
 	for _, text := range c.Extra.DeviceRules {
-		rule, err := deviceRule(text)
+		rule, err := cgroups.ParseRule(text)
 		if err != nil {
 			return nil, err
 		}
 		rules = append(rules, rule)
 	}
-	linux := c.config.GetLinux()
-	out := criLimits(linux.GetResources(), linux.GetSecurityContext().GetPrivileged(), rules)
-	return out, c.Extra.limit(out)
+	if privileged {
+		return cgroups.AllDevices(), nil
+	}
+	return rules, nil
 }
 
 // limit adds what is asked for beyond CRI.
-func (x *Extra) limit(out *cgroups.Resources) error {
-	if cgroups.IsCgroup2UnifiedMode() && x.Swappiness != nil {
+func (x *Extra) limit(out *cgroups.Limits) error {
+	if cgroups.V2() && x.Swappiness != nil {
 		return errors.New("memory swappiness: cgroup v2 has none")
 	}
-	if cgroups.IsCgroup2UnifiedMode() && x.OOMKillDisable {
+	if cgroups.V2() && x.OOMKillDisable {
 		return errors.New("disabling the OOM killer: cgroup v2 cannot")
 	}
 	if x.Swappiness != nil && *x.Swappiness > 100 {
@@ -72,126 +81,37 @@ func (x *Extra) limit(out *cgroups.Resources) error {
 	return x.BlockIO.limit(out)
 }
 
-func (b *BlockIO) limit(out *cgroups.Resources) error {
+func (b *BlockIO) limit(out *cgroups.Limits) error {
 	if b.Weight != 0 && (b.Weight < 10 || b.Weight > 1000) {
 		return fmt.Errorf("block I/O weight %d is not between 10 and 1000", b.Weight)
 	}
 	out.BlkioWeight = b.Weight
 	for _, w := range b.WeightDevices {
-		major, minor, err := blockDevice(w.Path)
+		device, err := cgroups.BlockDeviceAt(w.Path)
 		if err != nil {
 			return fmt.Errorf("block I/O weight: %w", err)
 		}
 		if w.Weight < 10 || w.Weight > 1000 {
 			return fmt.Errorf("block I/O weight %d of %s is not between 10 and 1000", w.Weight, w.Path)
 		}
-		out.BlkioWeightDevice = append(out.BlkioWeightDevice, cgroups.NewWeightDevice(major, minor, w.Weight, 0))
+		out.BlkioWeightDevice = append(out.BlkioWeightDevice, device.Weight(w.Weight))
 	}
 	for _, l := range []struct {
 		from []DeviceLimit
-		to   *[]*cgroups.ThrottleDevice
+		to   *[]*cgroups.Rate
 	}{
 		{b.ReadBPS, &out.BlkioThrottleReadBpsDevice}, {b.WriteBPS, &out.BlkioThrottleWriteBpsDevice},
 		{b.ReadIOPS, &out.BlkioThrottleReadIOPSDevice}, {b.WriteIOPS, &out.BlkioThrottleWriteIOPSDevice},
 	} {
 		for _, d := range l.from {
-			major, minor, err := blockDevice(d.Path)
+			device, err := cgroups.BlockDeviceAt(d.Path)
 			if err != nil {
 				return fmt.Errorf("block I/O limit: %w", err)
 			}
-			*l.to = append(*l.to, cgroups.NewThrottleDevice(major, minor, d.Rate))
+			*l.to = append(*l.to, device.Rate(d.Rate))
 		}
 	}
 	return nil
-}
-
-// weighDevices sets the weights of devices where version 2 has io.weight alone: beside it, and in version 1, BFQ's files
-// take them, which the library writes.
-func (b *BlockIO) weighDevices(group string) error {
-	if len(b.WeightDevices) == 0 || !cgroups.IsCgroup2UnifiedMode() {
-		return nil
-	}
-	tops, err := hierarchies()
-	if err != nil {
-		return err
-	}
-	dir := filepath.Join(tops[""], group)
-	if _, err := os.Stat(filepath.Join(dir, "io.bfq.weight")); err == nil {
-		return nil
-	}
-	for _, w := range b.WeightDevices {
-		major, minor, err := blockDevice(w.Path)
-		if err == nil {
-			line := fmt.Sprintf("%d:%d %d", major, minor, cgroups.ConvertBlkIOToIOWeightValue(w.Weight))
-			err = os.WriteFile(filepath.Join(dir, "io.weight"), []byte(line), 0)
-		}
-		if err != nil {
-			return fmt.Errorf("block I/O weight of %s: %w", w.Path, err)
-		}
-	}
-	return nil
-}
-
-func blockDevice(path string) (major, minor int64, err error) {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return 0, 0, fmt.Errorf("device %s: %w", path, err)
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
-		return 0, 0, fmt.Errorf("device %s: not a block device", path)
-	}
-	return int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev)), nil
-}
-
-// deviceRule reads "c 42:* rmw".
-func deviceRule(text string) (*devices.Rule, error) {
-	bad := fmt.Errorf("device rule %q: want a type (a, b or c), MAJOR:MINOR with * for any, and some of rwm", text)
-	fields := strings.Fields(text)
-	if len(fields) != 3 || !strings.Contains("abc", fields[0]) || strings.Trim(fields[2], "rwm") != "" {
-		return nil, bad
-	}
-	major, minor, ok := strings.Cut(fields[1], ":")
-	rule := &devices.Rule{Type: devices.Type(fields[0][0]), Permissions: devices.Permissions(fields[2]), Allow: true}
-	var err1, err2 error
-	rule.Major, err1 = deviceNumber(major)
-	rule.Minor, err2 = deviceNumber(minor)
-	if !ok || err1 != nil || err2 != nil {
-		return nil, bad
-	}
-	return rule, nil
-}
-
-func deviceNumber(text string) (int64, error) {
-	if text == "*" {
-		return devices.Wildcard, nil
-	}
-	n, err := strconv.ParseUint(text, 10, 32)
-	return int64(n), err
-}
-
-// criLimits translates what CRI asks for a container.
-func criLimits(r *cri.LinuxContainerResources, privileged bool, extra []*devices.Rule) *cgroups.Resources {
-	out := &cgroups.Resources{Devices: deviceRules(privileged, extra)}
-	if r == nil {
-		return out
-	}
-	out.Memory = r.MemoryLimitInBytes
-	out.MemorySwap = r.MemorySwapLimitInBytes
-	out.CpuQuota = r.CpuQuota
-	out.CpuPeriod = uint64(max(r.CpuPeriod, 0))
-	out.CpusetCpus, out.CpusetMems = r.CpusetCpus, r.CpusetMems
-	out.Unified = r.Unified
-	if r.CpuShares > 0 {
-		out.CpuShares = uint64(r.CpuShares)
-		out.CpuWeight = cgroups.ConvertCPUSharesToCgroupV2Value(out.CpuShares)
-	}
-	for _, h := range r.HugepageLimits {
-		if !hasController("hugetlb") {
-			break // kubelets name every size, always; where nothing counts them they are not refused
-		}
-		out.HugetlbLimit = append(out.HugetlbLimit, &cgroups.HugepageLimit{Pagesize: h.PageSize, Limit: h.Limit})
-	}
-	return out
 }
 
 // UpdateContainerResources implements Runtime.
@@ -249,19 +169,14 @@ func (c *container) setLimits(r *cri.LinuxContainerResources, extra *Extra) erro
 	if c.state() == cri.ContainerState_CONTAINER_EXITED {
 		return nil // its record is all there is to change
 	}
-	wanted := criLimits(r, true, nil)
-	wanted.SkipDevices = true
-	if err := extra.limit(wanted); err != nil {
-		return err
-	}
-	m, err := groupManager(c.Cgroup, &cgroups.Resources{SkipDevices: true})
+	wanted, err := cgroups.FromCRI(r)
 	if err != nil {
 		return err
 	}
-	if err := m.Set(wanted); err != nil {
+	if err := extra.limit(wanted); err != nil {
 		return err
 	}
-	return extra.BlockIO.weighDevices(c.Cgroup)
+	return c.Cgroup.Set(wanted)
 }
 
 // setRestart tells the shim, where it knows the container already.
@@ -302,4 +217,34 @@ func (x *Extra) take(from *Extra) {
 	if from.Restart.Policy != "" {
 		x.Restart = from.Restart
 	}
+}
+
+// UpdatePodSandboxResources changes the limits of a pod's own group, in which its containers' are.
+func (e *Engine) UpdatePodSandboxResources(_ context.Context, id string, r *cri.LinuxContainerResources) error {
+	s, err := e.sandbox(id)
+	if err != nil {
+		return err
+	}
+	if r == nil {
+		return errors.New("update the pod's resources: none are given")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Stopped {
+		return fmt.Errorf("update resources of sandbox %s: it has stopped", id)
+	}
+	wanted, err := cgroups.FromCRI(r)
+	if err == nil {
+		err = s.Cgroup.Set(wanted)
+	}
+	if err != nil {
+		return fmt.Errorf("update resources of sandbox %s: %w", id, err)
+	}
+	config := proto.Clone(s.config).(*cri.PodSandboxConfig) // others read the old one
+	if config.Linux == nil {
+		config.Linux = &cri.LinuxPodSandboxConfig{}
+	}
+	config.Linux.Resources = r
+	s.config = config
+	return s.save()
 }

@@ -8,19 +8,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/opencontainers/cgroups"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/container/cgroups"
 )
 
-// groupPath is the name of a file of a group: that of version 2, or that of a controller of version 1.
-func groupPath(t testing.TB, group, controller, v1, v2 string) string {
-	t.Helper()
-	tops, err := hierarchies()
-	check(t, err)
-	if cgroups.IsCgroup2UnifiedMode() {
-		return filepath.Join(tops[""], group, v2)
-	}
-	return filepath.Join(tops[controller], group, v1)
+// file is the path of a file of a container's group.
+func (r *rig) file(id, controller, v1, v2 string) string {
+	return cgroups.Group(r.details(id).Cgroup).File(controller, v1, v2)
 }
 
 // limitCase is one limit: how it is asked for and changed, and what the kernel says of it then. An empty want is not
@@ -93,15 +88,13 @@ func limitCases(name string, major, minor uint32) []limitCase {
 
 func TestLimitsHoldAndChangeWhileTheContainerRuns(t *testing.T) {
 	r := newRig(t)
-	v2 := cgroups.IsCgroup2UnifiedMode()
+	v2 := cgroups.V2()
 	for _, c := range limitCases(disk(t)) {
 		if v2 && c.v2 == "" || !v2 && c.v1 == "" {
 			continue // the other version's
 		}
 		t.Run(c.name, func(t *testing.T) {
-			tops, err := hierarchies()
-			check(t, err)
-			if !v2 && tops[c.controller] == "" {
+			if !v2 && !cgroups.Has(c.controller) {
 				leftOut(t, "%s: this machine has no %s controller", c.name, c.controller)
 				return
 			}
@@ -115,7 +108,7 @@ func TestLimitsHoldAndChangeWhileTheContainerRuns(t *testing.T) {
 			id := r.started(config, c.extra)
 			look := func(when, want1, want2 string) {
 				t.Helper()
-				path := groupPath(t, r.details(id).Cgroup, c.controller, c.v1, c.v2)
+				path := r.file(id, c.controller, c.v1, c.v2)
 				want := want1
 				if v2 {
 					want = want2
@@ -152,7 +145,7 @@ func TestAnUpdateKeepsWhatItDoesNotName(t *testing.T) {
 	if got.GetCpuShares() != 512 || got.GetMemoryLimitInBytes() != 96<<20 || got.GetOomScoreAdj() != 300 {
 		t.Errorf("the status says %v", got)
 	}
-	shares := groupPath(t, r.details(id).Cgroup, "cpu", "cpu.shares", "cpu.weight")
+	shares := r.file(id, "cpu", "cpu.shares", "cpu.weight")
 	if data, err := os.ReadFile(shares); err != nil || strings.TrimSpace(string(data)) != either("512", "59") {
 		t.Errorf("%s says %s, %v", shares, data, err)
 	}
@@ -160,7 +153,7 @@ func TestAnUpdateKeepsWhatItDoesNotName(t *testing.T) {
 
 // either is what holds under the machine's version of cgroups.
 func either(v1, v2 string) string {
-	if cgroups.IsCgroup2UnifiedMode() {
+	if cgroups.V2() {
 		return v2
 	}
 	return v1
@@ -226,7 +219,7 @@ func TestProcessesAreKilledTogetherWhereThatIsAskedFor(t *testing.T) {
 	r := newRig(t)
 	config := sh("dd if=/dev/zero of=/dev/null bs=64M count=1; echo survived; sleep 1000")
 	config.Linux.Resources = &cri.LinuxContainerResources{MemoryLimitInBytes: 16 << 20, Unified: map[string]string{"memory.oom.group": "1", "memory.swap.max": "0"}}
-	if !cgroups.IsCgroup2UnifiedMode() { // which cannot, and says so
+	if !cgroups.V2() { // which cannot, and says so
 		r.runPod()
 		_, err := r.engine.CreateContainer(context.Background(), r.id, config, nil)
 		if err == nil || !strings.Contains(err.Error(), "memory.oom.group") {

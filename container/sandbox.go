@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/cgroups"
 	"dhow/container/shim"
 	"dhow/internal/filelock"
 )
@@ -26,9 +26,9 @@ func (e *Engine) RunPodSandbox(ctx context.Context, config *cri.PodSandboxConfig
 	}
 	s := &sandbox{ID: newID(), Created: time.Now().UnixNano(), config: config, containers: map[string]*container{}}
 	s.dir = filepath.Join(e.config.StateDir, s.ID)
-	s.Cgroup = path.Join(e.config.CgroupParent, config.GetLinux().GetCgroupParent(), "pod"+s.ID[:12])
+	s.Cgroup = e.parent().In("pod" + s.ID[:12])
 	if p := config.GetLinux().GetCgroupParent(); p != "" {
-		s.Cgroup = path.Join(e.config.CgroupParent, p)
+		s.Cgroup = e.parent().In(p)
 	}
 	if err := e.makeSandbox(ctx, s); err != nil {
 		return "", errors.Join(fmt.Errorf("run sandbox of pod %s/%s: %w", config.GetMetadata().GetNamespace(), config.GetMetadata().GetName(), err), e.unmake(s))
@@ -103,19 +103,19 @@ func (e *Engine) makeSandbox(ctx context.Context, s *sandbox) error {
 }
 
 // shimGroup is beside the containers' groups: version 2 wants no processes in a group that has groups.
-func (s *sandbox) shimGroup() string { return path.Join(s.Cgroup, "shim-"+s.ID[:12]) }
+func (s *sandbox) shimGroup() cgroups.Group { return s.Cgroup.In("shim-" + s.ID[:12]) }
 
 func (e *Engine) makeSandboxGroup(s *sandbox) ([]string, error) {
 	if r := s.config.GetLinux().GetResources(); r != nil {
-		pod := criLimits(r, true, nil)
-		pod.SkipDevices = true
-		if _, err := makeGroup(s.Cgroup, pod); err != nil {
+		limits, err := cgroups.FromCRI(r)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := s.Cgroup.Make(limits); err != nil {
 			return nil, err
 		}
 	}
-	own := criLimits(nil, true, nil)
-	own.SkipDevices = true
-	return makeGroup(s.shimGroup(), own)
+	return s.shimGroup().Make(&cgroups.Limits{SkipDevices: true})
 }
 
 func (s *sandbox) namespaces() *cri.NamespaceOption {
@@ -251,7 +251,7 @@ func (e *Engine) stopSandbox(s *sandbox) error {
 func (e *Engine) endShim(s *sandbox) error {
 	for _, c := range e.containersOf(s) {
 		if c.state() == cri.ContainerState_CONTAINER_RUNNING {
-			if err := c.thaw(); err != nil { // what is frozen cannot end
+			if err := c.Cgroup.Thaw(); err != nil { // what is frozen cannot end
 				return err
 			}
 		}
@@ -267,7 +267,7 @@ func (e *Engine) endShim(s *sandbox) error {
 		}
 	}
 	for _, c := range e.containersOf(s) {
-		if err := killGroup(c.Cgroup, s.ShimPID); err != nil {
+		if err := c.Cgroup.Kill(s.ShimPID); err != nil {
 			return err
 		}
 	}
@@ -342,8 +342,8 @@ func (e *Engine) unmake(s *sandbox) error {
 		return errors.Join(failed, err)
 	}
 	if s.Cgroup != "" {
-		failed = errors.Join(failed, killGroup(s.shimGroup(), 0), removeGroup(s.shimGroup()))
-		removeEmptyParents(s.Cgroup, e.config.CgroupParent)
+		failed = errors.Join(failed, s.shimGroup().Kill(), s.shimGroup().Remove())
+		s.Cgroup.RemoveEmpty(e.parent())
 	}
 	return errors.Join(failed, e.releaseUsers(s), os.RemoveAll(s.dir))
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -184,7 +183,7 @@ func (e *Engine) shimEnded(s *sandbox) {
 	}
 	e.log.Info("sandbox has ended", "pod", s.config.GetMetadata().GetNamespace()+"/"+s.config.GetMetadata().GetName())
 	for _, c := range e.containersOf(s) {
-		if err := killGroup(c.Cgroup, s.ShimPID); err != nil {
+		if err := c.Cgroup.Kill(s.ShimPID); err != nil {
 			e.log.Error("container cannot be killed", "container", c.ID, "err", err)
 		}
 		c.lost()
@@ -259,7 +258,7 @@ func (e *Engine) clearUnknown(id string) error {
 
 func (e *Engine) clearContainers(s *sandbox) error {
 	for _, id := range s.halfMade {
-		c := &container{ID: id, sandbox: s, dir: filepath.Join(s.dir, containersDir, id), Cgroup: path.Join(s.Cgroup, id)}
+		c := &container{ID: id, sandbox: s, dir: filepath.Join(s.dir, containersDir, id), Cgroup: s.Cgroup.In(id)}
 		if err := e.unmakeContainer(c); err != nil {
 			return fmt.Errorf("remove half-made container %s: %w", id, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/cgroups"
 	"dhow/container/shim"
 	"dhow/internal/rootfs"
 )
@@ -33,14 +34,14 @@ const (
 
 // sandbox is one pod's. Its record is written first of all, when it is ready, and when it stops.
 type sandbox struct {
-	ID      string   `json:"id"`
-	Created int64    `json:"created"` // nanoseconds
-	ShimPID int      `json:"shimPID"`
-	Boot    uint64   `json:"boot"` // the shim's start time, by which a reused number is told apart
-	IPs     []string `json:"ips"`
-	Cgroup  string   `json:"cgroup"` // the pod's group
-	Ready   bool     `json:"ready"`  // it was made completely
-	Stopped bool     `json:"stopped"`
+	ID      string        `json:"id"`
+	Created int64         `json:"created"` // nanoseconds
+	ShimPID int           `json:"shimPID"`
+	Boot    uint64        `json:"boot"` // the shim's start time, by which a reused number is told apart
+	IPs     []string      `json:"ips"`
+	Cgroup  cgroups.Group `json:"cgroup"` // the pod's group
+	Ready   bool          `json:"ready"`  // it was made completely
+	Stopped bool          `json:"stopped"`
 	// Users are the ids of a user namespace of the pod's own; nil: it has none.
 	Users *users `json:"users,omitempty"`
 	// Spec is the configuration as protobuf JSON.
@@ -58,7 +59,7 @@ type container struct {
 	ID      string          `json:"id"`
 	Created int64           `json:"created"`
 	ImageID string          `json:"imageID"`
-	Cgroup  string          `json:"cgroup"`
+	Cgroup  cgroups.Group   `json:"cgroup"`
 	Stop    string          `json:"stopSignal"`
 	Spec    json.RawMessage `json:"config"`
 	Extra   Extra           `json:"extra"`

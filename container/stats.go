@@ -2,65 +2,24 @@ package container
 
 import (
 	"context"
+	"io/fs"
+	"path/filepath"
 	"time"
 
-	"github.com/opencontainers/cgroups"
+	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/container/shim"
 )
 
-// usage reads what a group has used.
-func usage(group string) (*cgroups.Stats, error) {
-	m, err := groupManager(group, &cgroups.Resources{SkipDevices: true})
-	if err != nil {
-		return nil, err
-	}
-	return m.GetStats()
-}
-
-func cpu(s *cgroups.Stats, now int64) *cri.CpuUsage {
-	return &cri.CpuUsage{Timestamp: now, UsageCoreNanoSeconds: &cri.UInt64Value{Value: s.CpuStats.CpuUsage.TotalUsage}, Psi: pressure(s.CpuStats.PSI)}
-}
-
-// memory counts as working set what is used and not easily given back: inactive file pages are.
-func memory(s *cgroups.Stats, now int64) *cri.MemoryUsage {
-	used := s.MemoryStats.Usage.Usage
-	inactive := s.MemoryStats.Stats["total_inactive_file"] + s.MemoryStats.Stats["inactive_file"]
-	if s.MemoryStats.Stats["total_inactive_file"] > 0 {
-		inactive = s.MemoryStats.Stats["total_inactive_file"]
-	}
-	working := used - min(inactive, used)
-	m := &cri.MemoryUsage{
-		Timestamp: now, WorkingSetBytes: &cri.UInt64Value{Value: working}, UsageBytes: &cri.UInt64Value{Value: used},
-		RssBytes:        &cri.UInt64Value{Value: max(s.MemoryStats.Stats["total_rss"], s.MemoryStats.Stats["anon"])},
-		PageFaults:      &cri.UInt64Value{Value: s.MemoryStats.Stats["pgfault"]},
-		MajorPageFaults: &cri.UInt64Value{Value: s.MemoryStats.Stats["pgmajfault"]}, Psi: pressure(s.MemoryStats.PSI),
-	}
-	if limit := s.MemoryStats.Usage.Limit; limit > 0 && limit < 1<<62 {
-		m.AvailableBytes = &cri.UInt64Value{Value: limit - min(working, limit)}
-	}
-	return m
-}
-
-// swap tells what is left only where there is a limit; version 1 limits memory and swap together.
-func swap(s *cgroups.Stats, now int64) *cri.SwapUsage {
-	u := &cri.SwapUsage{Timestamp: now, SwapUsageBytes: &cri.UInt64Value{Value: swapped(s)}}
-	limit, used := s.MemoryStats.SwapUsage.Limit, s.MemoryStats.SwapUsage.Usage
-	if limit > 0 && limit < 1<<62 {
-		u.SwapAvailableBytes = &cri.UInt64Value{Value: limit - min(used, limit)}
-	}
-	return u
-}
-
 func (c *container) stats() (*cri.ContainerStats, error) {
-	s, err := usage(c.Cgroup)
+	s, err := c.Cgroup.Stats()
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now().UnixNano()
 	return &cri.ContainerStats{
 		Attributes: &cri.ContainerAttributes{Id: c.ID, Metadata: c.config.GetMetadata(), Labels: c.config.Labels, Annotations: c.config.Annotations},
-		Cpu:        cpu(s, now), Memory: memory(s, now), Swap: swap(s, now),
-		Io: &cri.IoUsage{Timestamp: now, Psi: pressure(s.BlkioStats.PSI)}, WritableLayer: c.written(),
+		Cpu:        s.CPU(), Memory: s.Memory(), Swap: s.Swap(), Io: s.IO(), WritableLayer: c.written(),
 	}, nil
 }
 
@@ -97,7 +56,7 @@ func (e *Engine) PodSandboxStats(ctx context.Context, id string) (*cri.PodSandbo
 	if err != nil {
 		return nil, err
 	}
-	used, err := usage(s.Cgroup)
+	used, err := s.Cgroup.Stats()
 	if err != nil {
 		return nil, err
 	}
@@ -105,12 +64,11 @@ func (e *Engine) PodSandboxStats(ctx context.Context, id string) (*cri.PodSandbo
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now().UnixNano()
 	return &cri.PodSandboxStats{
 		Attributes: &cri.PodSandboxAttributes{Id: id, Metadata: s.config.GetMetadata(), Labels: s.config.Labels, Annotations: s.config.Annotations},
 		Linux: &cri.LinuxPodSandboxStats{
-			Cpu: cpu(used, now), Memory: memory(used, now), Containers: containers, Network: s.podNetwork(now), Io: &cri.IoUsage{Timestamp: now, Psi: pressure(used.BlkioStats.PSI)},
-			Process: &cri.ProcessUsage{Timestamp: now, ProcessCount: &cri.UInt64Value{Value: used.PidsStats.Current}},
+			Cpu: used.CPU(), Memory: used.Memory(), Io: used.IO(), Process: used.Processes(),
+			Containers: containers, Network: s.podNetwork(used.At()),
 		},
 	}, nil
 }
@@ -131,4 +89,47 @@ func (e *Engine) ListPodSandboxStats(ctx context.Context, filter *cri.PodSandbox
 		}
 	}
 	return all, nil
+}
+
+// writtenFor is how long a count of a container's files holds: it takes time.
+const writtenFor = 10 * time.Second
+
+// written counts what the container has written to its root; nil where that is not in a layer of its own.
+func (c *container) written() *cri.FilesystemUsage {
+	c.mu.Lock()
+	last := c.layer
+	c.mu.Unlock()
+	if last != nil && time.Since(time.Unix(0, last.Timestamp)) < writtenFor {
+		return last
+	}
+	var spec shim.Container
+	if err := readJSON(filepath.Join(c.dir, specFile), &spec); err != nil || spec.Root.Upper == "" {
+		return nil
+	}
+	bytes, inodes := filesBelow(spec.Root.Upper)
+	now := &cri.FilesystemUsage{
+		Timestamp: time.Now().UnixNano(), FsId: &cri.FilesystemIdentifier{Mountpoint: filepath.Dir(spec.Root.Upper)},
+		UsedBytes: &cri.UInt64Value{Value: bytes}, InodesUsed: &cri.UInt64Value{Value: inodes},
+	}
+	c.mu.Lock()
+	c.layer = now
+	c.mu.Unlock()
+	return now
+}
+
+// filesBelow counts the blocks and the inodes of a directory. Files come and go meanwhile.
+func filesBelow(dir string) (bytes, inodes uint64) {
+	linked := map[uint64]bool{}
+	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		var st unix.Stat_t
+		if err != nil || unix.Lstat(path, &st) != nil || linked[st.Ino] {
+			return nil
+		}
+		if st.Nlink > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			linked[st.Ino] = true
+		}
+		bytes, inodes = bytes+uint64(st.Blocks)*512, inodes+1
+		return nil
+	})
+	return bytes, inodes
 }

@@ -5,12 +5,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/opencontainers/cgroups"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/container/cgroups"
 )
 
 // groupValue is the number of a line "name number" of a group's file.
@@ -36,7 +36,7 @@ func TestMemoryIsCountedAsKubeletsDo(t *testing.T) {
 	r.eventually("it has written", func() bool { return strings.Contains(r.output(), "done") })
 	s, err := r.engine.ContainerStats(context.Background(), id)
 	check(t, err)
-	inactive := groupValue(t, groupPath(t, r.details(id).Cgroup, "memory", "memory.stat", "memory.stat"), either("total_inactive_file", "inactive_file"))
+	inactive := groupValue(t, r.file(id, "memory", "memory.stat", "memory.stat"), either("total_inactive_file", "inactive_file"))
 	m := s.Memory
 	used, working := m.GetUsageBytes().GetValue(), m.GetWorkingSetBytes().GetValue()
 	const slack = 1 << 20 // the kernel counts in batches
@@ -79,7 +79,7 @@ func TestBlockDevicesAreCounted(t *testing.T) {
 	}
 	u, err := r.engine.Usage(context.Background(), id)
 	check(t, err)
-	if u.WriteBytes == 0 && !cgroups.IsCgroup2UnifiedMode() {
+	if u.WriteBytes == 0 && !cgroups.V2() {
 		leftOut(t, "counting writes: with cgroup v1 newer kernels count on devices only that are limited")
 		return
 	}
@@ -132,7 +132,7 @@ func TestPressureIsToldWhereTheKernelDoes(t *testing.T) {
 	config := sh("i=0; while true; do i=$((i+1)); done")
 	config.Linux.Resources = &cri.LinuxContainerResources{CpuPeriod: 10000, CpuQuota: 1000}
 	id := r.launch(config)
-	if !cgroups.IsCgroup2UnifiedMode() { // which has none, and none is made up
+	if !cgroups.V2() { // which has none, and none is made up
 		s, err := r.engine.ContainerStats(context.Background(), id)
 		check(t, err)
 		if s.Cpu.Psi != nil || s.Memory.Psi != nil || s.Io.Psi != nil {
@@ -140,7 +140,7 @@ func TestPressureIsToldWhereTheKernelDoes(t *testing.T) {
 		}
 		return
 	}
-	if _, err := os.Stat(filepath.Dir(groupPath(t, r.details(id).Cgroup, "", "", "cpu.pressure")) + "/cpu.pressure"); err != nil {
+	if _, err := os.Stat(r.file(id, "cpu", "", "cpu.pressure")); err != nil {
 		leftOut(t, "pressure: this kernel does not tell it: %v", err)
 		return
 	}
@@ -164,7 +164,7 @@ func TestPressureIsToldWhereTheKernelDoes(t *testing.T) {
 func TestNoControlGroupsAreLeft(t *testing.T) {
 	top := fmt.Sprintf("/dhow-left-%d", os.Getpid())
 	exists := func() bool {
-		_, err := os.Stat(groupPath(t, top, "memory", "", ""))
+		_, err := os.Stat(cgroups.Group(top).File("memory", "", ""))
 		return err == nil
 	}
 	for _, c := range []struct {

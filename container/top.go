@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/opencontainers/cgroups"
 )
 
 // Process is one of a container's, as the machine sees it.
@@ -43,13 +41,9 @@ func (e *Engine) Top(_ context.Context, id string) ([]Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := groupManager(c.Cgroup, &cgroups.Resources{SkipDevices: true})
+	pids, err := c.Cgroup.Processes()
 	if err != nil {
 		return nil, err
-	}
-	pids, err := m.GetAllPids()
-	if err != nil {
-		return nil, fmt.Errorf("processes of container %s: %w", id, err)
 	}
 	boot, err := bootTime()
 	if err != nil {

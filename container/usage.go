@@ -3,18 +3,14 @@ package container
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/opencontainers/cgroups"
-	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"dhow/container/shim"
+	"dhow/container/cgroups"
 )
 
 // Usage is what a container has used, in more detail than CRI's statistics.
@@ -31,7 +27,7 @@ type Usage struct {
 	// Pids are processes and threads; limit 0: none.
 	Pids, PidsLimit uint64
 	// Pressure, where the kernel tells it (cgroup v2): share of the last ten seconds that some were stalled, in percent.
-	CPUPressure, MemoryPressure, IOPressure *cgroups.PSIStats
+	CPUPressure, MemoryPressure, IOPressure *cgroups.Pressure
 	// Networks are the counters of the network namespace's links by name; nil in the machine's namespace.
 	Networks map[string]LinkUsage
 }
@@ -48,25 +44,20 @@ func (e *Engine) Usage(ctx context.Context, id string) (*Usage, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := usage(c.Cgroup)
+	s, err := c.Cgroup.Stats()
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	m := memory(s, now.UnixNano())
+	m, cpu := s.Memory(), s.CpuStats
 	u := &Usage{
-		At: now, CPU: time.Duration(s.CpuStats.CpuUsage.TotalUsage),
-		Kernel: time.Duration(s.CpuStats.CpuUsage.UsageInKernelmode), User: time.Duration(s.CpuStats.CpuUsage.UsageInUsermode),
-		Throttled: time.Duration(s.CpuStats.ThrottlingData.ThrottledTime), ThrottledPeriods: s.CpuStats.ThrottlingData.ThrottledPeriods,
-		Memory: m.UsageBytes.Value, WorkingSet: m.WorkingSetBytes.Value, MaxMemory: s.MemoryStats.Usage.MaxUsage, Swap: swapped(s),
-		Pids: s.PidsStats.Current, PidsLimit: s.PidsStats.Limit,
-		CPUPressure: s.CpuStats.PSI, MemoryPressure: s.MemoryStats.PSI, IOPressure: s.BlkioStats.PSI,
+		At: time.Unix(0, s.At()), CPU: time.Duration(cpu.CpuUsage.TotalUsage),
+		Kernel: time.Duration(cpu.CpuUsage.UsageInKernelmode), User: time.Duration(cpu.CpuUsage.UsageInUsermode),
+		Throttled: time.Duration(cpu.ThrottlingData.ThrottledTime), ThrottledPeriods: cpu.ThrottlingData.ThrottledPeriods,
+		Memory: m.UsageBytes.Value, WorkingSet: m.WorkingSetBytes.Value, MaxMemory: s.MemoryStats.Usage.MaxUsage, MemoryLimit: s.MemoryLimit(),
+		Swap: s.Swapped(), Pids: s.PidsStats.Current, PidsLimit: s.PidsStats.Limit,
+		CPUPressure: cpu.PSI, MemoryPressure: s.MemoryStats.PSI, IOPressure: s.BlkioStats.PSI,
 	}
-	if limit := s.MemoryStats.Usage.Limit; limit < 1<<62 {
-		u.MemoryLimit = limit
-	}
-	u.ReadBytes, u.WriteBytes = total(s.BlkioStats.IoServiceBytesRecursive)
-	u.Reads, u.Writes = total(s.BlkioStats.IoServicedRecursive)
+	u.ReadBytes, u.WriteBytes, u.Reads, u.Writes = s.Transferred()
 	u.Networks, err = e.networks(ctx, c)
 	return u, err
 }
@@ -84,25 +75,6 @@ func (e *Engine) networks(ctx context.Context, c *container) (map[string]LinkUsa
 		return nil, err
 	}
 	return links(pid)
-}
-
-func swapped(s *cgroups.Stats) uint64 {
-	if n := s.MemoryStats.SwapOnlyUsage.Usage; n > 0 {
-		return n
-	}
-	return s.MemoryStats.SwapUsage.Usage - min(s.MemoryStats.Usage.Usage, s.MemoryStats.SwapUsage.Usage)
-}
-
-func total(entries []cgroups.BlkioStatEntry) (read, write uint64) {
-	for _, e := range entries {
-		switch strings.ToLower(e.Op) {
-		case "read":
-			read += e.Value
-		case "write":
-			write += e.Value
-		}
-	}
-	return read, write
 }
 
 // links reads /proc/PID/net/dev, which has sixteen counters a link (proc_pid_net(5)).
@@ -130,61 +102,6 @@ func links(pid int) (map[string]LinkUsage, error) {
 		}
 	}
 	return all, nil
-}
-
-// writtenFor is how long a count of a container's files holds: it takes time.
-const writtenFor = 10 * time.Second
-
-// written counts what the container has written to its root; nil where that is not in a layer of its own.
-func (c *container) written() *cri.FilesystemUsage {
-	c.mu.Lock()
-	last := c.layer
-	c.mu.Unlock()
-	if last != nil && time.Since(time.Unix(0, last.Timestamp)) < writtenFor {
-		return last
-	}
-	var spec shim.Container
-	if err := readJSON(filepath.Join(c.dir, specFile), &spec); err != nil || spec.Root.Upper == "" {
-		return nil
-	}
-	bytes, inodes := filesBelow(spec.Root.Upper)
-	now := &cri.FilesystemUsage{
-		Timestamp: time.Now().UnixNano(), FsId: &cri.FilesystemIdentifier{Mountpoint: filepath.Dir(spec.Root.Upper)},
-		UsedBytes: &cri.UInt64Value{Value: bytes}, InodesUsed: &cri.UInt64Value{Value: inodes},
-	}
-	c.mu.Lock()
-	c.layer = now
-	c.mu.Unlock()
-	return now
-}
-
-// filesBelow counts the blocks and the inodes of a directory. Files come and go meanwhile.
-func filesBelow(dir string) (bytes, inodes uint64) {
-	linked := map[uint64]bool{}
-	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		var st unix.Stat_t
-		if err != nil || unix.Lstat(path, &st) != nil || linked[st.Ino] {
-			return nil
-		}
-		if st.Nlink > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR {
-			linked[st.Ino] = true
-		}
-		bytes, inodes = bytes+uint64(st.Blocks)*512, inodes+1
-		return nil
-	})
-	return bytes, inodes
-}
-
-// pressure is the kernel's as CRI tells it; nil where the kernel does not. Totals are in the kernel's microseconds, which
-// other runtimes pass on as they are, too, though CRI speaks of nanoseconds.
-func pressure(p *cgroups.PSIStats) *cri.PsiStats {
-	if p == nil {
-		return nil
-	}
-	data := func(d cgroups.PSIData) *cri.PsiData {
-		return &cri.PsiData{Total: d.Total, Avg10: d.Avg10, Avg60: d.Avg60, Avg300: d.Avg300}
-	}
-	return &cri.PsiStats{Some: data(p.Some), Full: data(p.Full)}
 }
 
 // podNetwork are the counters of the pod's links as CRI tells them; nil in the machine's namespace.

@@ -9,6 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	groups "dhow/container/cgroups"
 	"dhow/container/oci/inside"
 )
 
@@ -175,17 +176,7 @@ func DeviceRules(list []specs.LinuxDeviceCgroup) ([]*devices.Rule, error) {
 		}
 		rules = append(rules, r)
 	}
-	allow := func(kind devices.Type, major, minor int64, access devices.Permissions) {
-		rules = append(rules, &devices.Rule{Type: kind, Major: major, Minor: minor, Permissions: access, Allow: true})
-	}
-	allow(devices.CharDevice, devices.Wildcard, devices.Wildcard, "m")
-	allow(devices.BlockDevice, devices.Wildcard, devices.Wildcard, "m")
-	for _, d := range standard {
-		allow(devices.CharDevice, d.major, d.minor, "rwm")
-	}
-	allow(devices.CharDevice, 136, devices.Wildcard, "rwm") // terminals
-	allow(devices.CharDevice, 5, 2, "rwm")                  // ptmx
-	return rules, nil
+	return append(rules, groups.StandardDevices()...), nil
 }
 
 // devices are the nodes of /dev.
