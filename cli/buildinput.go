@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -133,8 +132,7 @@ func (f *buildFlags) readContext(ctx context.Context, env *environment, builder 
 			return clean, err
 		}
 		if isGit {
-			_, err = repository.Fetch(ctx, dir, false)
-			o.Context = filepath.Join(dir, filepath.FromSlash(path.Join("/", repository.Subdir)))
+			o.Context, err = repository.CheckOut(ctx, dir)
 		} else {
 			err = f.readStream(ctx, env, where, dir, o)
 		}

@@ -45,7 +45,7 @@ func (s *Store) load(ctx context.Context, r io.Reader, o LoadOptions) ([]string,
 		return nil, err
 	}
 	defer lease.End()
-	f, err := asFile(lease, &cancelable{ctx, r})
+	f, err := asFile(lease, &cancelable{ctx, r}, s.limits)
 	if err != nil {
 		return nil, err
 	}
@@ -72,15 +72,15 @@ func (s *Store) LoadDir(ctx context.Context, dir string, o LoadOptions) ([]strin
 }
 
 // asFile gives a plain tar file whose parts can be read in any order: the one given, or a copy.
-func asFile(lease *Lease, r *cancelable) (*os.File, error) {
+func asFile(lease *Lease, r *cancelable, limits layers.Limits) (*os.File, error) {
 	if f, ok := r.Reader.(*os.File); ok && plainTar(f) {
 		return os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	}
-	plain, done, err := layers.Decompress(r)
+	plain, err := layers.Decompress(r, limits)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer plain.Close()
 	dir, err := lease.Work("load-")
 	if err != nil {
 		return nil, err

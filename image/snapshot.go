@@ -118,7 +118,7 @@ func (s *Store) makeSnapshot(dir string, made snapshot) error {
 	return os.Rename(tmp, dir)
 }
 
-// lower lists the folders of layers, topmost first. No layers are the empty one.
+// lower lists the folders of layers, topmost first, down to one that hides all others. No layers are the empty one.
 func (s *Store) lower(ids []string) []string {
 	if len(ids) == 0 {
 		ids = []string{layers.Empty}
@@ -127,6 +127,9 @@ func (s *Store) lower(ids []string) []string {
 	for _, id := range slices.Backward(ids) {
 		if dir := layers.Root(s.layer(id)); !slices.Contains(dirs, dir) { // overlayfs refuses one directory twice
 			dirs = append(dirs, dir)
+			if layers.HidesLower(dir) {
+				break
+			}
 		}
 	}
 	return dirs

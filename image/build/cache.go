@@ -51,13 +51,11 @@ func (b *Builder) openCache(ctx context.Context) (*cache, error) {
 	return &cache{dir: filepath.Join(b.config.Dir, cacheDir), images: b.config.Images, lease: lease, imported: map[string]cached{}}, nil
 }
 
-// keyOf is over lists of words, none of which can run into another.
+// keyOf is over lists of words, none of which can run into another: texts, which may hold any bytes, numbers, and lists of
+// them.
 func keyOf(kind string, layers []string, words ...any) string {
 	sum := sha256.New()
-	// What is written cannot fail to be: words are texts, numbers, and lists and maps of them.
-	if err := json.NewEncoder(sum).Encode([]any{kind, layers, words}); err != nil {
-		panic(err)
-	}
+	fmt.Fprintf(sum, "%#v", []any{kind, layers, words}) // as Go writes them
 	return hex.EncodeToString(sum.Sum(nil))
 }
 

@@ -23,6 +23,9 @@ type named struct {
 	err  error
 }
 
+// imagePrefix begins the values of --build-context that name images.
+const imagePrefix = "docker-image://"
+
 // contexts are those that were asked for, each fetched once.
 type contexts struct {
 	mu    sync.Mutex
@@ -64,7 +67,7 @@ func (w *work) named(ctx context.Context, name string) (*named, bool, error) {
 }
 
 func (w *work) loadNamed(ctx context.Context, n *named, value string) (err error) {
-	if ref, ok := strings.CutPrefix(value, "docker-image://"); ok {
+	if ref, ok := strings.CutPrefix(value, imagePrefix); ok {
 		n.ref = ref
 		return nil
 	}
@@ -77,8 +80,7 @@ func (w *work) loadNamed(ctx context.Context, n *named, value string) (err error
 		return err
 	}
 	if isGit {
-		_, err = repository.Fetch(ctx, n.dir, false)
-		n.dir = filepath.Join(n.dir, filepath.FromSlash(path.Join("/", repository.Subdir)))
+		n.dir, err = repository.CheckOut(ctx, n.dir)
 		return err
 	}
 	response, err := source.Get(ctx, value)
@@ -103,7 +105,7 @@ func (w *work) namedState(ctx context.Context, s *stage, n *named) (*state, erro
 		return nil, err
 	}
 	defer tree.Close()
-	options := rooted.Copy{Leave: ignored.Ignores}
+	options := ofContext(ignored)
 	if w.Epoch != nil {
 		options.Latest = *w.Epoch
 	}
@@ -124,6 +126,11 @@ func (w *work) namedState(ctx context.Context, s *stage, n *named) (*state, erro
 		},
 	})
 	return now, err
+}
+
+// ofContext copies what a context does not ignore; all of it is root's.
+func ofContext(ignored source.Ignore) rooted.Copy {
+	return rooted.Copy{Owner: &rooted.Owner{}, Leave: ignored.Ignores}
 }
 
 func (w *work) openContext(dir string) (*rooted.Tree, source.Ignore, error) {
@@ -160,7 +167,7 @@ func (w *work) contextDigest(name string) (string, error) {
 		return "", err
 	}
 	defer tree.Close()
-	return rooted.Copy{Leave: ignored.Ignores}.Digest(tree, path.Join("/", name))
+	return ofContext(ignored).Digest(tree, path.Join("/", name))
 }
 
 // copyContext copies a part of the context below a directory, and tells where it is there.
@@ -170,7 +177,7 @@ func (w *work) copyContext(name, dir string) (string, error) {
 		return "", err
 	}
 	defer tree.Close()
-	return copyInto(tree, path.Join("/", name), dir, rooted.Copy{Leave: ignored.Ignores})
+	return copyInto(tree, path.Join("/", name), dir, ofContext(ignored))
 }
 
 func copyInto(tree *rooted.Tree, name, dir string, options rooted.Copy) (string, error) {

@@ -62,6 +62,9 @@ func (w *work) doCopy(ctx context.Context, s *stage, now *state, c copyStep, ste
 		defer tree.Close()
 	}
 	options := rooted.Copy{Owner: &rooted.Owner{}}
+	if w.keepsOwners(c) {
+		options.Owner = nil
+	}
 	if options.Mode, err = owner.ParseMode(c.chmod); err != nil {
 		return err
 	}
@@ -82,10 +85,13 @@ func (w *work) doCopy(ctx context.Context, s *stage, now *state, c copyStep, ste
 	into := strings.HasSuffix(c.DestPath, "/") || c.DestPath == "." || strings.HasSuffix(c.DestPath, "/.") || len(pieces) > 1 || c.parents
 	below, chown := now.layers, c.chown
 	if c.link { // it sees nothing of what is below, and so does its key
-		if options.Owner, err = w.ownerOf(ctx, now, c.chown); err != nil {
-			return err
+		below = nil
+		if c.chown != "" {
+			if options.Owner, err = w.ownerOf(ctx, now, c.chown); err != nil {
+				return err
+			}
+			chown = fmt.Sprint(*options.Owner)
 		}
-		below, chown = nil, fmt.Sprint(*options.Owner)
 	}
 	return w.layer(ctx, s, now, layerStep{
 		title: title, by: text(c.command), alone: c.link,
@@ -96,16 +102,22 @@ func (w *work) doCopy(ctx context.Context, s *stage, now *state, c copyStep, ste
 	})
 }
 
+// keepsOwners tells whether copies belong to whom their sources belong: those of stages and images do. In directories, the
+// owners are the machine's, which mean nothing in an image.
+func (w *work) keepsOwners(c copyStep) bool {
+	value, isNamed := w.Contexts[strings.ToLower(c.from)]
+	return c.chown == "" && c.from != "" && (!isNamed || strings.HasPrefix(value, imagePrefix))
+}
+
 // ownerOf reads --chown by the names that an image has.
 func (w *work) ownerOf(ctx context.Context, now *state, chown string) (*rooted.Owner, error) {
-	if chown == "" || len(now.layers) == 0 {
-		return &rooted.Owner{}, nil
-	}
-	tree, err := w.tree(ctx, now)
+	tree, err := w.treeIfAny(ctx, now)
 	if err != nil {
 		return nil, err
 	}
-	defer tree.Close()
+	if tree != nil {
+		defer tree.Close()
+	}
 	return owner.In(tree, chown)
 }
 
@@ -138,7 +150,7 @@ func (w *work) copyPieces(snap *rootfs.Snapshot, pieces []*piece, c copyStep, de
 		return err
 	}
 	defer to.Close()
-	if !c.link {
+	if !c.link && c.chown != "" {
 		if options.Owner, err = owner.In(to, c.chown); err != nil {
 			return err
 		}
@@ -161,16 +173,23 @@ func (w *work) copyPiece(to *rooted.Tree, p *piece, c copyStep, dest string, int
 	if into && (!p.dir || c.parents) {
 		target = path.Join(dest, p.target)
 	}
+	if c.parents {
+		if err := options.Parents(p.tree, p.name, to, target, strings.Count(p.target, "/")); err != nil {
+			return err
+		}
+	}
 	switch {
 	case p.data != nil || p.url != "":
-		return p.write(to, target, options, w.now)
+		return p.write(to, target, c, options, w.now)
 	case p.archive:
 		f, err := p.tree.OpenFile(p.name)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		return to.Untar(f, dest, options)
+		return to.Untar(f, dest, c.ofArchive(options))
+	case p.dir && c.parents && p.target != "":
+		return errors.Join(options.Directory(p.tree, p.name, to, target), options.Dir(p.tree, p.name, to, target))
 	case p.dir:
 		return options.Dir(p.tree, p.name, to, target)
 	default:
@@ -178,11 +197,23 @@ func (w *work) copyPiece(to *rooted.Tree, p *piece, c copyStep, dest string, int
 	}
 }
 
-// write makes a file of a here-document or a download.
-func (p *piece) write(to *rooted.Tree, target string, options rooted.Copy, now time.Time) error {
-	a := rooted.Attributes{Owner: *options.Owner, Mode: 0o644, Time: now}
+// ofArchive is how ADD unpacks: what an archive holds belongs to whom it says, unless --chown does.
+func (c copyStep) ofArchive(options rooted.Copy) rooted.Copy {
+	if c.chown == "" {
+		options.Owner = nil
+	}
+	return options
+}
+
+// write makes a file of a here-document or a download. A download whose server tells no time is of 1970, so that equal ones
+// make equal layers.
+func (p *piece) write(to *rooted.Tree, target string, c copyStep, options rooted.Copy, now time.Time) error {
+	a := rooted.Attributes{Mode: 0o644, Time: now}
+	if options.Owner != nil {
+		a.Owner = *options.Owner
+	}
 	if p.url != "" {
-		a.Mode = 0o600
+		a.Mode, a.Time = 0o600, time.Unix(0, 0)
 		if !p.fetched.Modified.IsZero() {
 			a.Time = p.fetched.Modified
 		}
@@ -202,7 +233,7 @@ func (p *piece) write(to *rooted.Tree, target string, options rooted.Copy, now t
 	}
 	defer f.Close()
 	if p.archive {
-		return to.Untar(f, path.Dir(target), options)
+		return to.Untar(f, path.Dir(target), c.ofArchive(options))
 	}
 	return to.WriteFile(target, f, a)
 }

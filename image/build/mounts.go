@@ -222,7 +222,7 @@ func (w *work) fillCache(ctx context.Context, m *mounted, dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".tmp-")
+	tmp, err := w.session.folder("cache") // the session's end removes what is left
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,9 @@
 package build
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"path/filepath"
 	"strings"
@@ -224,23 +222,12 @@ func (w *work) clone(ctx context.Context, repository source.Repository, c copySt
 	return p, nil
 }
 
-// isArchive tells whether ADD unpacks a file: by its content, not its name.
+// isArchive tells whether ADD unpacks a file.
 func isArchive(t *rooted.Tree, name string) (bool, error) {
 	f, err := t.OpenFile(name)
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
-	head := make([]byte, 512)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return false, err
-	}
-	head = head[:n]
-	for _, magic := range []string{"\x1f\x8b", "BZh", "\x28\xb5\x2f\xfd"} {
-		if bytes.HasPrefix(head, []byte(magic)) {
-			return rooted.HoldsTar(f)
-		}
-	}
-	return len(head) == 512 && bytes.Equal(head[257:262], []byte("ustar")), nil
+	return rooted.HoldsTar(f)
 }

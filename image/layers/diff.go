@@ -151,8 +151,8 @@ func addAttributes(h *tar.Header, path string) (opaque bool, err error) {
 				return false, fmt.Errorf("it is only a reference into a lower layer (%s), which cannot be committed: mount with redirect_dir=off,metacopy=off", name)
 			}
 		}
-		if wanted(name) && h.Typeflag != tar.TypeLink {
-			h.PAXRecords[xattrRecord+name] = value
+		if KeepsAttribute(name) && h.Typeflag != tar.TypeLink {
+			h.PAXRecords[AttributeRecord+name] = value
 		}
 	}
 	return opaque, nil

@@ -27,7 +27,7 @@ import (
 
 // recorder passes an archive on to who unpacks it, hashes it and writes its recipe.
 type recorder struct {
-	archive io.Reader
+	archive *Plain
 	file    *os.File
 	packed  *zstd.Encoder
 	hash    hash.Hash
@@ -40,7 +40,7 @@ type recorder struct {
 // pendingMost bounds a chunk.
 const pendingMost = 64 << 10
 
-func newRecorder(archive io.Reader, path string) (*recorder, error) {
+func newRecorder(archive *Plain, path string) (*recorder, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err

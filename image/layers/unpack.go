@@ -57,13 +57,12 @@ func Unpack(r io.Reader, dir string, limits Limits) (Metadata, error) {
 	if err := os.Mkdir(root, 0o755); err != nil {
 		return Metadata{}, err
 	}
-	compressed := &counter{Reader: r}
-	plain, done, err := Decompress(compressed)
+	plain, err := Decompress(r, limits)
 	if err != nil {
 		return Metadata{}, err
 	}
-	defer done()
-	recorder, err := newRecorder(&bomb{plain: plain, compressed: compressed, limits: limits.orDefault()}, filepath.Join(dir, recipeFile))
+	defer plain.Close()
+	recorder, err := newRecorder(plain, filepath.Join(dir, recipeFile))
 	if err != nil {
 		return Metadata{}, err
 	}
@@ -71,7 +70,7 @@ func Unpack(r io.Reader, dir string, limits Limits) (Metadata, error) {
 	if err = errors.Join(err, recorder.close()); err != nil {
 		return Metadata{}, err
 	}
-	if _, err := io.Copy(io.Discard, compressed); err != nil {
+	if err := plain.drain(); err != nil {
 		return Metadata{}, fmt.Errorf("read archive: %w", err)
 	}
 	if err := putImplied(dir, made.implied); err != nil {

@@ -19,34 +19,32 @@ import (
 // Markers of deletions in a layer (OCI image-spec, layer.md, "Whiteouts").
 const (
 	whiteoutPrefix = ".wh."
+	metaPrefix     = ".wh..wh." // AUFS' own files, which mean nothing, but for:
 	opaqueMarker   = ".wh..wh..opq"
 )
 
-const xattrRecord = "SCHILY.xattr."
+// AttributeRecord begins the names of PAX records that are extended attributes.
+const AttributeRecord = "SCHILY.xattr."
 
 // untarrer writes one layer's archive into a directory. Every path of the archive is resolved by the kernel
 // with the directory as its root (openat2(2), RESOLVE_IN_ROOT), so that no name, link or order of entries leads
 // outside.
 type untarrer struct {
-	root int
+	root     int
+	rootPath string // without links
 	// parent is the directory of the last entry: archives name neighbours in a row.
 	parentPath string
 	parentReal string // its path without links, once somebody asked
 	parent     int
 	copied     []byte // a buffer
-	// times are set last, since later entries change their directories.
-	times []dirTime
+	// times of directories, by their paths without links, are set last, since later entries change them.
+	times map[string]time.Time
 	// implied are the directories that have no entry of their own so far; "." is the root.
 	implied map[string]bool
 	// recipe is told which content lies in which file.
 	recipe   *recorder
 	replaced string // folder for files that later entries replace
 	size     uint64
-}
-
-type dirTime struct {
-	path string
-	at   time.Time
 }
 
 // untarInto unpacks an archive into the root of a layer's folder, which is empty and on a file system that can hold
@@ -56,8 +54,13 @@ func untarInto(r *recorder, dir string) (*untarrer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
-	u := &untarrer{root: root, parent: -1, implied: map[string]bool{".": true}, recipe: r, replaced: filepath.Join(dir, replacedDir)}
+	u := &untarrer{
+		root: root, parent: -1, times: map[string]time.Time{}, implied: map[string]bool{".": true}, recipe: r, replaced: filepath.Join(dir, replacedDir),
+	}
 	defer u.close()
+	if u.rootPath, err = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", root)); err != nil {
+		return nil, err
+	}
 	archive := tar.NewReader(r)
 	for {
 		h, err := archive.Next()
@@ -101,7 +104,10 @@ func (u *untarrer) entry(h *tar.Header, content io.Reader) error {
 		if h.Typeflag != tar.TypeDir {
 			return nil
 		}
-		return u.setDirectory(u.root, h, "")
+		return u.setDirectory(u.root, h, ".", ".")
+	}
+	if strings.Contains("/"+dir+"/"+base, "/"+metaPrefix) && base != opaqueMarker {
+		return nil
 	}
 	parent, err := u.openParent(dir)
 	if err != nil {
@@ -274,7 +280,11 @@ func (u *untarrer) create(parent int, dir, base string, h *tar.Header, content i
 			return err
 		}
 		defer unix.Close(fd)
-		return u.setDirectory(fd, h, path.Join(dir, base))
+		real, err := u.pathOf(parent)
+		if err != nil {
+			return err
+		}
+		return u.setDirectory(fd, h, path.Join(dir, base), path.Join(real, base))
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
 		return u.writeFile(parent, path.Join(dir, base), h, content)
 	case tar.TypeSymlink:
@@ -293,12 +303,12 @@ func (u *untarrer) create(parent int, dir, base string, h *tar.Header, content i
 	}
 }
 
-func (u *untarrer) setDirectory(fd int, h *tar.Header, name string) error {
+func (u *untarrer) setDirectory(fd int, h *tar.Header, name, real string) error {
 	if err := setMetadata(fd, h); err != nil {
 		return err
 	}
-	u.times = append(u.times, dirTime{name, h.ModTime})
-	delete(u.implied, path.Clean(name))
+	u.times[real] = h.ModTime
+	delete(u.implied, name)
 	return nil
 }
 
@@ -339,12 +349,15 @@ func (u *untarrer) setOwnerAndTime(parent int, base string, h *tar.Header) error
 
 func (u *untarrer) setTimes() error {
 	u.forgetParent()
-	for i := len(u.times) - 1; i >= 0; i-- {
-		fd, err := u.openDir(u.times[i].path)
+	for name, at := range u.times {
+		fd, err := unix.Openat2(u.root, name, &unix.OpenHow{
+			Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
+			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+		})
 		if err != nil {
 			continue // replaced by a later entry
 		}
-		err = setTime(fd, ".", u.times[i].at)
+		err = setTime(fd, ".", at)
 		unix.Close(fd)
 		if err != nil {
 			return err
@@ -354,9 +367,14 @@ func (u *untarrer) setTimes() error {
 }
 
 func setTime(dir int, base string, at time.Time) error {
-	ts := unix.NsecToTimespec(at.UnixNano())
-	if at.IsZero() || at.Unix() < 0 {
+	ts := Timespec(at)
+	if ts.Sec < 0 {
 		ts = unix.Timespec{}
 	}
 	return unix.UtimesNanoAt(dir, base, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// Timespec is a time as system calls want it, however far away.
+func Timespec(at time.Time) unix.Timespec {
+	return unix.Timespec{Sec: at.Unix(), Nsec: int64(at.Nanosecond())}
 }

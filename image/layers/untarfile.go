@@ -2,6 +2,7 @@ package layers
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -33,21 +34,44 @@ func (u *untarrer) writeFile(parent int, name string, h *tar.Header, content io.
 }
 
 func (u *untarrer) writeContent(f *os.File, parent int, base string, h *tar.Header, content io.Reader) error {
-	if !isSparse(h) { // of those the archive has other bytes than the file
-		var st unix.Stat_t
-		if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-			return err
-		}
-		dir, err := u.pathOf(parent)
-		if err != nil {
-			return err
-		}
-		u.recipe.beginFile(path.Join(dir, base), h.Size, st.Ino)
-		defer u.recipe.endFile()
+	if isSparse(h) { // of those the archive has other bytes than the file
+		return u.writeSparse(f, h.Size, content)
 	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	dir, err := u.pathOf(parent)
+	if err != nil {
+		return err
+	}
+	u.recipe.beginFile(path.Join(dir, base), h.Size, st.Ino)
+	defer u.recipe.endFile()
 	n, err := io.CopyBuffer(onlyWriter{f}, content, u.buffer())
 	u.size += uint64(n)
 	return err
+}
+
+// writeSparse leaves holes where a file has nothing but zeros. A header of some bytes may call for any size.
+func (u *untarrer) writeSparse(f *os.File, size int64, content io.Reader) error {
+	if err := u.recipe.archive.Grow(size); err != nil {
+		return err
+	}
+	zeros := make([]byte, len(u.buffer()))
+	for at := int64(0); at < size; {
+		block := u.buffer()[:min(int64(len(u.buffer())), size-at)]
+		if _, err := io.ReadFull(content, block); err != nil {
+			return err
+		}
+		if !bytes.Equal(block, zeros[:len(block)]) {
+			if _, err := f.WriteAt(block, at); err != nil {
+				return err
+			}
+			u.size += uint64(len(block))
+		}
+		at += int64(len(block))
+	}
+	return f.Truncate(size)
 }
 
 // onlyWriter hides os.File's ReadFrom, which would not use our buffer.
@@ -77,15 +101,11 @@ func (u *untarrer) pathOf(parent int) (string, error) {
 	if u.parentReal != "" {
 		return u.parentReal, nil
 	}
-	root, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", u.root))
-	if err != nil {
-		return "", err
-	}
 	dir, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", parent))
 	if err != nil {
 		return "", err
 	}
-	inside, ok := strings.CutPrefix(dir, root)
+	inside, ok := strings.CutPrefix(dir, u.rootPath)
 	if !ok {
 		return "", fmt.Errorf("%s is outside the layer", dir)
 	}
@@ -102,11 +122,7 @@ func setMetadata(fd int, h *tar.Header) error {
 	if err := unix.Fchmod(fd, uint32(h.Mode&0o7777)); err != nil {
 		return fmt.Errorf("change mode: %w", err)
 	}
-	for key, value := range h.PAXRecords {
-		name, ok := strings.CutPrefix(key, xattrRecord)
-		if !ok || !wanted(name) {
-			continue
-		}
+	for name, value := range Attributes(h) {
 		err := unix.Fsetxattr(fd, name, []byte(value), 0)
 		if err != nil && !errors.Is(err, unix.ENOTSUP) {
 			return fmt.Errorf("set attribute %s: %w", name, err)
@@ -115,8 +131,22 @@ func setMetadata(fd int, h *tar.Header) error {
 	return nil
 }
 
-// wanted attributes are the ones that mean something to programs in a container; overlayfs' own and security
+// Attributes are the extended attributes that an entry of an archive brings.
+func Attributes(h *tar.Header) map[string]string {
+	var all map[string]string
+	for key, value := range h.PAXRecords {
+		if name, ok := strings.CutPrefix(key, AttributeRecord); ok && KeepsAttribute(name) {
+			if all == nil {
+				all = map[string]string{}
+			}
+			all[name] = value
+		}
+	}
+	return all
+}
+
+// KeepsAttribute tells which extended attributes mean something to programs in a container; overlayfs' own and security
 // labels of the machine where the image was built do not.
-func wanted(name string) bool {
+func KeepsAttribute(name string) bool {
 	return name == "security.capability" || strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.")
 }

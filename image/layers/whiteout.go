@@ -45,3 +45,11 @@ func hideLower(parent int, base string) error {
 func setOpaque(fd int) error {
 	return unix.Fsetxattr(fd, "trusted.overlay.opaque", []byte("y"), 0)
 }
+
+// HidesLower tells whether nothing of lower layers is seen through a layer's Root: it is opaque. overlayfs does not heed
+// that at the top of its layers.
+func HidesLower(root string) bool {
+	value := make([]byte, 1)
+	n, err := unix.Getxattr(root, "trusted.overlay.opaque", value)
+	return err == nil && n == 1 && value[0] == 'y'
+}

@@ -4,6 +4,7 @@ package owner
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,7 +16,7 @@ import (
 const accountsMost = 8 << 20
 
 // In reads --chown: names and numbers of a user and a group, the names being the image's. A user alone brings
-// its own group.
+// its own group. Without a tree there are no names.
 func In(t *rooted.Tree, text string) (*rooted.Owner, error) {
 	if text == "" {
 		return &rooted.Owner{}, nil
@@ -54,6 +55,9 @@ func In(t *rooted.Tree, text string) (*rooted.Owner, error) {
 }
 
 func account(t *rooted.Tree, file, name string, atLeast int) ([]string, error) {
+	if t == nil {
+		return nil, errors.New("it is not a number, and the image is empty")
+	}
 	data, err := t.ReadFile(file, accountsMost)
 	if err != nil {
 		return nil, fmt.Errorf("it is not a number, and the image has no %s", file)

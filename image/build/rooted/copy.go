@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dhow/image/layers"
 )
 
 // Copy says how files are copied.
@@ -24,6 +26,8 @@ type Copy struct {
 	Leave func(name string, dir bool) (skip, descend bool)
 	// Latest is the latest time that copies may have, if not zero.
 	Latest time.Time
+
+	links *hardLinks // of one call of Dir
 }
 
 func (c Copy) attributes(st *unix.Stat_t) Attributes {
@@ -47,29 +51,21 @@ func (c Copy) newOwner() Owner {
 	return Owner{}
 }
 
-// Dir copies what a directory holds into another, which is made if it is missing.
+// Dir copies what a directory holds into another, which is made if it is missing. The directory itself is not copied: one
+// that is made has the usual permissions. Files that are one, by hard links, stay one.
 func (c Copy) Dir(from *Tree, source string, to *Tree, target string) error {
 	src, err := from.openDir(source)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(src)
-	dst, made, err := to.makeDirs(target, c.newOwner())
+	dst, _, err := to.makeDirs(target, c.newOwner())
 	if err != nil {
 		return err
 	}
 	defer unix.Close(dst)
-	if err := c.contents(src, cleanName(source), place{to, target, dst}); err != nil {
-		return err
-	}
-	if !made {
-		return nil
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(src, &st); err != nil {
-		return err
-	}
-	return setDirectory(dst, c.attributes(&st))
+	c.links = &hardLinks{in: to, first: map[[2]uint64]string{}}
+	return c.contents(src, cleanName(source), place{to, path.Join("/", target), dst})
 }
 
 func cleanName(name string) string { return strings.TrimLeft(path.Clean("/"+name), "/") }
@@ -113,25 +109,33 @@ func (c Copy) regular(f *os.File, dir int, base string, a Attributes) error {
 
 // copyAttributes keeps file capabilities and users' attributes.
 func copyAttributes(from, to int) error {
-	buf := make([]byte, 64<<10)
-	n, err := unix.Flistxattr(from, buf)
-	if err != nil || n == 0 {
-		return nil // a file system without attributes
+	all, err := attributesOf(from)
+	if err != nil {
+		return err
 	}
+	return setXattrs(to, all)
+}
+
+// attributesOf are the extended attributes that are copied.
+func attributesOf(fd int) (map[string]string, error) {
+	buf := make([]byte, 64<<10)
+	n, err := unix.Flistxattr(fd, buf)
+	if err != nil || n == 0 {
+		return nil, nil // a file system without attributes
+	}
+	all := map[string]string{}
 	for name := range strings.SplitSeq(strings.TrimRight(string(buf[:n]), "\x00"), "\x00") {
-		if name != "security.capability" && !strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "user.overlay.") {
+		if !layers.KeepsAttribute(name) {
 			continue
 		}
 		value := make([]byte, 64<<10)
-		n, err := unix.Fgetxattr(from, name, value)
+		n, err := unix.Fgetxattr(fd, name, value)
 		if err != nil {
-			return fmt.Errorf("attribute %s: %w", name, err)
+			return nil, fmt.Errorf("attribute %s: %w", name, err)
 		}
-		if err := unix.Fsetxattr(to, name, value[:n], 0); err != nil && !errors.Is(err, unix.ENOTSUP) {
-			return fmt.Errorf("attribute %s: %w", name, err)
-		}
+		all[name] = string(value[:n])
 	}
-	return nil
+	return all, nil
 }
 
 // place is an open directory that is copied into.
@@ -174,7 +178,11 @@ func (c Copy) entry(src int, base, name string, dst place) error {
 	if isDir {
 		return c.directory(src, base, name, dst, &st, skip)
 	}
-	if err := c.leaf(src, base, dst.fd, &st); err != nil {
+	linked, err := c.links.link(&st, dst, base)
+	if err == nil && !linked {
+		err = c.leaf(src, base, dst.fd, &st)
+	}
+	if err != nil {
 		return &fs.PathError{Op: "copy", Path: name, Err: err}
 	}
 	return nil
@@ -230,7 +238,8 @@ func nodeAt(dir int, base string, kind uint32, device uint64, a Attributes) erro
 		unix.Fchmodat(dir, base, uint32(a.Mode)&0o7777, 0), setTime(dir, base, a.Time, unix.AT_SYMLINK_NOFOLLOW))
 }
 
-// directory copies a directory into one of the same name. One that is skipped appears only if something in it is not.
+// directory copies a directory into one of the same name, which looks as it does then, unless a link led there. One that is
+// skipped appears only if something in it is not.
 func (c Copy) directory(src int, base, name string, dst place, st *unix.Stat_t, skipped bool) error {
 	from, err := unix.Openat(src, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -247,10 +256,13 @@ func (c Copy) directory(src int, base, name string, dst place, st *unix.Stat_t, 
 		return err
 	}
 	defer unix.Close(to.fd)
-	if err := c.contents(from, name, to); err != nil || !made {
+	if err := c.contents(from, name, to); err != nil {
 		return err
 	}
-	return setDirectory(to.fd, c.attributes(st))
+	if isLink, err := dst.isLink(base); err != nil || isLink || skipped && !made {
+		return err
+	}
+	return errors.Join(copyAttributes(from, to.fd), setDirectory(to.fd, c.attributes(st)))
 }
 
 // enter opens a directory to copy into, and makes it if it is missing. A link to a directory is followed, inside the
@@ -269,8 +281,14 @@ func (p place) enter(base string) (in place, made bool, err error) {
 	return in, made, err
 }
 
+func (p place) isLink(base string) (bool, error) {
+	var st unix.Stat_t
+	err := unix.Fstatat(p.fd, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return st.Mode&unix.S_IFMT == unix.S_IFLNK, err
+}
+
 func setDirectory(fd int, a Attributes) error {
-	return errors.Join(unix.Fchown(fd, a.Owner.UID, a.Owner.GID), unix.Fchmod(fd, uint32(a.Mode)&0o7777),
+	return errors.Join(unix.Fchown(fd, a.Owner.UID, a.Owner.GID), unix.Fchmod(fd, uint32(a.Mode)&0o7777), setXattrs(fd, a.Xattrs),
 		setTime(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), a.Time, 0))
 }
 

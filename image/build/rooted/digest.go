@@ -65,7 +65,8 @@ func walkInto(e entry, skip func(string, bool) (bool, bool), visit func(entry) e
 }
 
 // Digest is over names, kinds, permissions, owners and contents of what is at a path, but not times: two trees of one
-// digest make the same copies, but for these. With an owner to give, the owners do not count.
+// digest make the same copies, but for these. With an owner to give, the owners do not count. A further name of a file is
+// told by the first.
 func (c Copy) Digest(t *Tree, name string) (string, error) {
 	sum := sha256.New()
 	kind, err := t.Kind(name)
@@ -92,6 +93,7 @@ func (c Copy) Digest(t *Tree, name string) (string, error) {
 	}
 	defer unix.Close(fd)
 	top := cleanName(name)
+	links := map[[2]uint64]string{}
 	err = walk(fd, top, c.Leave, func(e entry) error {
 		c.describe(sum, e.name[len(top):], &e.st)
 		switch e.st.Mode & unix.S_IFMT {
@@ -99,6 +101,14 @@ func (c Copy) Digest(t *Tree, name string) (string, error) {
 			target, _ := readlinkAt(e.dir, e.base)
 			fmt.Fprintf(sum, "%q\n", target)
 		case unix.S_IFREG:
+			inode := [2]uint64{e.st.Dev, e.st.Ino}
+			if first, known := links[inode]; known {
+				fmt.Fprintf(sum, "%q\n", first)
+				return nil
+			}
+			if e.st.Nlink > 1 {
+				links[inode] = e.name[len(top):]
+			}
 			return hashContent(sum, e)
 		}
 		return nil

@@ -17,14 +17,14 @@ import (
 // entriesMost bounds the entries of an archive.
 const entriesMost = 1 << 20
 
-// Untar unpacks an archive (plain, gzip, bzip2 or zstd) into a directory. Its paths, and those of its hard links, are
+// Untar unpacks an archive (plain, gzip, bzip2, xz or zstd) into a directory. Its paths, and those of its hard links, are
 // below that directory.
 func (t *Tree) Untar(archive io.Reader, target string, c Copy) error {
-	plain, done, err := layers.Decompress(archive)
+	plain, err := layers.Decompress(archive, layers.Limits{})
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer plain.Close()
 	fd, _, err := t.makeDirs(target, c.newOwner())
 	if err != nil {
 		return err
@@ -49,8 +49,8 @@ func (t *Tree) Untar(archive io.Reader, target string, c Copy) error {
 }
 
 func setTimes(times []func() error) error {
-	for i := len(times) - 1; i >= 0; i-- {
-		if err := times[i](); err != nil {
+	for _, set := range times {
+		if err := set(); err != nil {
 			return err
 		}
 	}
@@ -60,12 +60,13 @@ func setTimes(times []func() error) error {
 func (t *Tree) untarEntry(h *tar.Header, content io.Reader, c Copy, times *[]func() error) error {
 	name := path.Clean("/" + h.Name)
 	st := unix.Stat_t{
-		Mode: uint32(h.Mode & 0o7777), Uid: uint32(h.Uid), Gid: uint32(h.Gid), Mtim: unix.NsecToTimespec(h.ModTime.UnixNano()),
+		Mode: uint32(h.Mode & 0o7777), Uid: uint32(h.Uid), Gid: uint32(h.Gid), Mtim: layers.Timespec(h.ModTime),
 	}
 	if h.Typeflag == tar.TypeDir {
 		st.Mode |= unix.S_IFDIR
 	}
 	a := c.attributes(&st)
+	a.Xattrs = layers.Attributes(h)
 	if name == "/" {
 		return nil
 	}
@@ -126,16 +127,16 @@ func (t *Tree) hardLink(dir int, base, to string) error {
 	return nil
 }
 
-// HoldsTar tells whether a compressed file holds an archive.
+// HoldsTar tells whether a file is an archive, compressed or not: by its content, not its name.
 func HoldsTar(f *os.File) (bool, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return false, err
 	}
-	plain, done, err := layers.Decompress(f)
+	plain, err := layers.Decompress(f, layers.Limits{})
 	if err != nil {
 		return false, nil // it only begins like one
 	}
-	defer done()
+	defer plain.Close()
 	_, err = tar.NewReader(plain).Next()
 	return err == nil, nil
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dhow/image/layers"
 )
 
 // Owner of files.
@@ -120,6 +122,8 @@ type Attributes struct {
 	Owner Owner
 	Mode  fs.FileMode // permissions, and setuid and the like as unix has them
 	Time  time.Time
+	// Xattrs are extended attributes that it gets; one that the file system does not know is left out.
+	Xattrs map[string]string
 }
 
 // WriteFile makes or replaces a file; parents are made as well.
@@ -164,10 +168,20 @@ func finish(f *os.File, a Attributes) error {
 	return errors.Join(
 		unix.Fchown(fd, a.Owner.UID, a.Owner.GID),
 		unix.Fchmod(fd, uint32(a.Mode)&0o7777),
+		setXattrs(fd, a.Xattrs),
 		setTime(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), a.Time, 0))
 }
 
+func setXattrs(fd int, all map[string]string) error {
+	for name, value := range all {
+		if err := unix.Fsetxattr(fd, name, []byte(value), 0); err != nil && !errors.Is(err, unix.ENOTSUP) {
+			return fmt.Errorf("attribute %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 func setTime(dir int, name string, at time.Time, flags int) error {
-	ts := unix.NsecToTimespec(at.UnixNano())
+	ts := layers.Timespec(at)
 	return unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, flags)
 }

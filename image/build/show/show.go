@@ -101,6 +101,9 @@ func (d *Display) line(s *Step, format string, a ...any) {
 // tailMost is how many lines of a step's output are kept for the report of its failure.
 const tailMost = 20
 
+// lineMost bounds what is kept of a line that does not end.
+const lineMost = 64 << 10
+
 // Write shows output of the step's command.
 func (s *Step) Write(p []byte) (int, error) {
 	s.output(p, true)
@@ -123,6 +126,9 @@ func (s *Step) output(p []byte, timed bool) {
 	s.partial = append(s.partial, p...)
 	for {
 		line, rest, ok := bytes.Cut(s.partial, []byte("\n"))
+		if !ok && len(s.partial) > lineMost {
+			line, rest, ok = s.partial[:lineMost], s.partial[lineMost:], true
+		}
 		if !ok {
 			break
 		}

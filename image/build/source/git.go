@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"dhow/image/build/rooted"
 )
 
 // Repository is a git repository, and what of it is wanted.
@@ -73,6 +75,24 @@ func (r Repository) Fetch(ctx context.Context, dir string, keepHistory bool) (co
 		return commit, err
 	}
 	return commit, os.RemoveAll(filepath.Join(dir, ".git"))
+}
+
+// CheckOut fetches the repository without its history, and tells where what is wanted of it lies: below dir, wherever
+// links in the repository lead.
+func (r Repository) CheckOut(ctx context.Context, dir string) (inside string, err error) {
+	if _, err := r.Fetch(ctx, dir, false); err != nil {
+		return "", err
+	}
+	tree, err := rooted.Open(dir)
+	if err != nil {
+		return "", err
+	}
+	defer tree.Close()
+	found, err := tree.Resolve(r.Subdir)
+	if err != nil {
+		return "", fmt.Errorf("repository %s: directory %s: %w", r.Remote, r.Subdir, err)
+	}
+	return filepath.Join(dir, found), nil
 }
 
 // checkOut fetches what is wanted alone, or, of servers that do not give that, everything.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"dhow/image/build/rooted"
+	"dhow/image/layers"
 )
 
 // dockerfileMost bounds a Dockerfile.
@@ -23,7 +24,7 @@ func FromStream(in io.Reader, dir string) (isContext bool, dockerfile []byte, er
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, nil, err
 	}
-	if !isArchive(head) {
+	if !layers.IsArchive(head) {
 		dockerfile, err = readAll(buffered)
 		return false, dockerfile, err
 	}
@@ -33,15 +34,6 @@ func FromStream(in io.Reader, dir string) (isContext bool, dockerfile []byte, er
 	}
 	defer tree.Close()
 	return true, nil, tree.Untar(buffered, "/", rooted.Copy{})
-}
-
-func isArchive(head []byte) bool {
-	for _, magic := range []string{"\x1f\x8b", "BZh", "\x28\xb5\x2f\xfd"} {
-		if bytes.HasPrefix(head, []byte(magic)) {
-			return true
-		}
-	}
-	return len(head) == 512 && bytes.Equal(head[257:262], []byte("ustar"))
 }
 
 func readAll(r io.Reader) ([]byte, error) {
