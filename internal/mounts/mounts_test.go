@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,7 +40,13 @@ func TestAPartOfAVolumeIsMounted(t *testing.T) {
 	if text, err := os.ReadFile(target); string(text) != "mine" {
 		t.Errorf("a file: %q, %v", text, err)
 	}
+	must(t, errors.Join(os.Chown(dir, -1, 123), os.Chmod(dir, 0o777|os.ModeSetgid)))
 	must(t, Part(dir, "new/and/deep", target))
+	info, err := os.Stat(target)
+	must(t, err)
+	if want := os.ModeDir | os.ModeSetgid | 0o777; info.Mode() != want || info.Sys().(*syscall.Stat_t).Gid != 123 {
+		t.Errorf("what is made has mode %v, want %v as the volume, and group %v", info.Mode(), want, info.Sys().(*syscall.Stat_t).Gid)
+	}
 	must(t, os.WriteFile(filepath.Join(target, "x"), nil, 0o644))
 	if _, err := os.Stat(filepath.Join(dir, "new/and/deep/x")); err != nil {
 		t.Errorf("what was not there: %v", err)

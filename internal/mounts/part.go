@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Part mounts a path of a volume on target, which it makes; the path becomes a directory if nothing is there. Links and
+// Part mounts a path of a volume on target, which it makes; the path becomes a directory with the volume's own mode if nothing
+// is there. Links and
 // ".." lead nowhere outside the volume, also while a container that has it changes it (CVE-2017-1002101,
 // CVE-2021-25741): what is mounted is what was opened. What was mounted on target before is not any more.
 func Part(volume, path, target string) error {
@@ -44,10 +45,30 @@ func openPart(volume, path string) (*os.File, error) {
 	defer root.Close()
 	part, err := pathrs.OpenatInRoot(root, path)
 	if errors.Is(err, os.ErrNotExist) {
-		part, err = pathrs.MkdirAllHandle(root, path, 0o755)
+		part, err = makePart(root, path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s in %s: %w", path, volume, err)
+	}
+	return part, nil
+}
+
+func makePart(root *os.File, path string) (*os.File, error) {
+	info, err := root.Stat()
+	if err != nil {
+		return nil, err
+	}
+	part, err := pathrs.MkdirAllHandle(root, path, info.Mode().Perm())
+	if err != nil {
+		return nil, err
+	}
+	made, err := part.Stat()
+	if err == nil { // as the volume, whatever this process' umask
+		err = os.Chmod(fmt.Sprintf("/proc/self/fd/%d", part.Fd()), info.Mode().Perm()|made.Mode()&os.ModeSetgid)
+	}
+	if err != nil {
+		part.Close()
+		return nil, err
 	}
 	return part, nil
 }
