@@ -66,6 +66,19 @@ func TestDetachRemovesTheLinkOfANamespaceThatLivesOn(t *testing.T) {
 	}
 }
 
+// The kernel drops what is sent by a link until it has noticed that the other end is up.
+func TestAPodIsReachedByTheFirstPacket(t *testing.T) {
+	f := start(t)
+	for range 30 {
+		p := f.pod()
+		networktest.Serve(t, p, "udp", ":8080", "p")
+		networktest.MustAsk(t, networktest.Node{T: t}, "udp", p.at(8080))
+		if err := f.Detach(f.limit(), p.id); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestFailedAttachLeavesNothing(t *testing.T) {
 	f := start(t)
 	_, err := f.Attach(f.limit(), "bad", "/proc/self/ns/nothing", &cri.PodSandboxConfig{})

@@ -13,6 +13,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"dhow/internal/carrier"
 )
 
 const (
@@ -152,7 +154,7 @@ func (w *wire) hostSide(host *netlink.Handle, index int) error {
 			return fmt.Errorf("route %s to %s: %w", addr, w.name, err)
 		}
 	}
-	return nil
+	return carrier.Await(host.LinkByIndex, index)
 }
 
 func addNeighbour(h *netlink.Handle, index int, ip netip.Addr, mac net.HardwareAddr) error {

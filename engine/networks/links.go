@@ -14,6 +14,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"dhow/internal/carrier"
 )
 
 // hostLink names the host's end of a container's link.
@@ -166,6 +168,11 @@ func connect(w *Network, p Place, netnsPath string, defaultRoute bool) error {
 	}
 	if err := errors.Join(inside.LinkSetUp(link), inside.LinkSetUp(lo)); err != nil {
 		return fmt.Errorf("set %s up: %w", p.Link, err)
+	}
+	for _, index := range []int{veth.Index, bridge.Attrs().Index} { // a bridge has no carrier before its first port has
+		if err := carrier.Await(netlink.LinkByIndex, index); err != nil {
+			return err
+		}
 	}
 	if !defaultRoute {
 		return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"dhow/internal/carrier"
 	"dhow/internal/isolate"
 )
 
@@ -134,6 +135,9 @@ func Outside(t testing.TB, link, nodeAddr, addr string) *Namespace {
 		}
 		return address("eth0", addr)
 	})
+	if err := carrier.Await(netlink.LinkByIndex, veth.Index); err != nil {
+		t.Fatal(err)
+	}
 	return n
 }
 
