@@ -121,6 +121,7 @@ func TestAServerThatIsKilledWhileItMakesPodsLeavesNoneHalfMade(t *testing.T) {
 	known := map[string]bool{}
 	for round := range 6 {
 		server := p.start(t)
+		t.Cleanup(func() { _, _ = server.Process.Kill(), server.Wait() }) // before anything is reset
 		if err := c.Ready(ctx); err != nil {
 			t.Fatal(err)
 		}

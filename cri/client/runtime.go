@@ -13,7 +13,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container"
@@ -100,7 +102,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 
 // Ready blocks until the runtime answers, and fails if it does not speak CRI v1.
 func (r *Runtime) Ready(ctx context.Context) error {
-	v, err := r.rpc.Version(ctx, &cri.VersionRequest{}, grpc.WaitForReady(true))
+	v, err := r.version(ctx)
 	if err != nil {
 		return fmt.Errorf("container runtime at %s: %w", r.config.Endpoint, explain(err))
 	}
@@ -112,6 +114,23 @@ func (r *Runtime) Ready(ctx context.Context) error {
 	}
 	r.log.Info("container runtime answers", "endpoint", r.config.Endpoint, "runtime", v.RuntimeName, "version", v.RuntimeVersion)
 	return nil
+}
+
+// version asks until somebody answers: whoever was there may have gone while it was asked.
+func (r *Runtime) version(ctx context.Context) (*cri.VersionResponse, error) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		v, err := r.rpc.Version(ctx, &cri.VersionRequest{}, grpc.WaitForReady(true))
+		if status.Code(err) != codes.Unavailable {
+			return v, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // call makes one call, with the deadline, and with errors that container.ErrNotFound matches.
