@@ -280,12 +280,10 @@ func (e *Engine) endShim(s *sandbox) error {
 	return nil
 }
 
-// lost settles containers whose shim cannot say any more how they ended.
+// lost settles containers whose shim cannot say any more how they ended. It may have started them since anybody looked.
 func (c *container) lost() {
+	_ = c.readRecords() // what cannot be read is not known
 	if c.state() != cri.ContainerState_CONTAINER_RUNNING {
-		return
-	}
-	if c.readExit() == nil && c.state() == cri.ContainerState_CONTAINER_EXITED {
 		return
 	}
 	exit := shim.Exit{Code: 137, Signal: int(unix.SIGKILL), At: time.Now().UnixNano()}
