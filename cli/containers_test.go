@@ -30,13 +30,22 @@ func TestContainersOnAMachine(t *testing.T) { runOnAMachine(t, "testdata/contain
 // TestBuildsOnAMachine runs testdata/build/*.txtar.
 func TestBuildsOnAMachine(t *testing.T) { runOnAMachine(t, "testdata/build") }
 
-// runOnAMachine runs scripts in namespaces of their own, with an image named busybox in the archive $IMAGE and a root for
-// each, which `dhow reset` empties at the end.
+// runOnAMachine runs scripts, each in namespaces of its own: they count on the first free subnet, and change the firewall. An
+// image named busybox is in the archive $IMAGE; their roots are emptied by `dhow reset` at the end.
 func runOnAMachine(t *testing.T, dir string) {
 	t.Helper()
-	if !onAMachine(t) {
+	if os.Getenv(insideEnv) == "" {
+		files, err := filepath.Glob(dir + "/*.txtar")
+		check(t, err)
+		for _, file := range files {
+			t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+				t.Parallel()
+				again(t)
+			})
+		}
 		return
 	}
+	check(t, isolate.SetUp())
 	archive := busyboxArchive(t)
 	testscript.Run(t, testscript.Params{
 		Dir: dir,
@@ -132,7 +141,7 @@ func onAMachine(t *testing.T) bool {
 
 func again(t *testing.T) {
 	t.Helper()
-	which := "^" + t.Name() + "$"
+	which := "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"
 	if asked := flag.Lookup("test.run").Value.String(); strings.Contains(asked, t.Name()+"/") {
 		which = asked // some of its parts
 	}
