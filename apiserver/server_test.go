@@ -72,7 +72,7 @@ func TestObjectsAreCreatedReadPatchedWatchedAndDeleted(t *testing.T) {
 					if string(e.Type) != want {
 						t.Errorf("got event %s, want %s", e.Type, want)
 					}
-				case <-time.After(10 * time.Second):
+				case <-time.After(time.Minute):
 					t.Fatalf("no event %s", want)
 				}
 			}

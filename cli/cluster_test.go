@@ -95,7 +95,7 @@ func capture(ts *testscript.TestScript, _ bool, args []string) {
 
 // eventually COUNT TEXT COMMAND… runs a command until it prints a text so many times.
 func eventually(ts *testscript.TestScript, _ bool, args []string) {
-	deadline, tick := time.After(20*time.Second), time.NewTicker(20*time.Millisecond)
+	deadline, tick := time.After(time.Minute), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	count, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -107,7 +107,7 @@ func eventually(ts *testscript.TestScript, _ bool, args []string) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			ts.Fatalf("still not so after twenty seconds: %s", ts.ReadFile("stdout"))
+			ts.Fatalf("still not so after a minute: %s", ts.ReadFile("stdout"))
 		}
 	}
 }

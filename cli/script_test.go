@@ -46,7 +46,7 @@ func withPassword(next http.Handler) http.Handler {
 
 // registryAddress waits for the registry's file and puts the address into $REGISTRY.
 func registryAddress(ts *testscript.TestScript, neg bool, args []string) {
-	deadline, tick := time.After(10*time.Second), time.NewTicker(10*time.Millisecond)
+	deadline, tick := time.After(time.Minute), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for {
 		if data, err := os.ReadFile(ts.MkAbs(args[0])); err == nil {

@@ -63,7 +63,7 @@ func TestAStopThatWasAskedForEndsRestarts(t *testing.T) {
 	} {
 		id := r.started(sh("trap 'exit 4' TERM; while true; do sleep 0.05; done"), Extra{Restart: Restart{Policy: RestartUnlessStopped}})
 		check(t, end(id))
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		if _, err := r.engine.Wait(ctx, id); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -451,7 +451,7 @@ func TestEventsTellOfEachStep(t *testing.T) {
 			if e.ContainerEventType != want || e.ContainerId != id {
 				t.Errorf("got %v of %s, want %v", e.ContainerEventType, e.ContainerId, want)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("no event %v", want)
 		}
 	}

@@ -76,7 +76,7 @@ func (m *machine) start() {
 		}
 		m.stop = func() {}
 	}
-	ready, done := context.WithTimeout(ctx, 10*time.Second)
+	ready, done := context.WithTimeout(ctx, time.Minute)
 	defer done()
 	if err := n.Ready(ready); err != nil {
 		m.t.Fatal(err)
@@ -118,17 +118,17 @@ func (m *machine) get(name string) *corev1.Pod {
 	return p
 }
 
-// until polls for at most ten seconds.
+// until polls for at most a minute.
 func (m *machine) until(what string, is func() bool) {
 	m.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !is() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			m.t.Fatalf("not so within ten seconds: %s", what)
+			m.t.Fatalf("not so within a minute: %s", what)
 		}
 	}
 }

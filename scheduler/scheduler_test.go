@@ -68,7 +68,7 @@ func schedule(t testing.TB, c *apiservertest.Cluster) {
 			t.Errorf("scheduler: %v", err)
 		}
 	})
-	wait, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	wait, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := s.Ready(wait); err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func isOn(t testing.TB, c *apiservertest.Cluster, name, node string) {
 func says(t testing.TB, c *apiservertest.Cluster, name, reason, message string) {
 	t.Helper()
 	var seen []string
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	apiservertest.Eventually(t, func() bool {
 		list, err := c.Client.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + name})
 		if err != nil {

@@ -51,7 +51,7 @@ func fill(t *testing.T, s *Store, leave int64) string {
 // waitForNextSegment waits until etcd has allocated the log's next file, which it does in the background.
 func waitForNextSegment(t *testing.T, s *Store) {
 	t.Helper()
-	deadline, tick := time.After(10*time.Second), time.NewTicker(time.Millisecond)
+	deadline, tick := time.After(time.Minute), time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
 		ahead, err := filepath.Glob(filepath.Join(s.fatal.dir, "member-data/member/wal/*.tmp"))

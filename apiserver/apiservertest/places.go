@@ -1,7 +1,9 @@
 package apiservertest
 
 import (
+	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -10,10 +12,12 @@ import (
 	"dhow/identity"
 )
 
-// FreeAddress is one of loopback where nobody listens, for servers that are to be found again.
+// FreeAddress is one of loopback where nobody listens, for servers that are to be found again. It is on an address of this
+// process' own: the ports of 127.0.0.1 are given to whoever connects or listens meanwhile, in other tests as well.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	pid := os.Getpid()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+pid>>16&0x7f, pid>>8&0xff, pid&0xff))
 	check(t, err)
 	defer l.Close()
 	return l.Addr().String()

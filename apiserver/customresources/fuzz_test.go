@@ -30,7 +30,7 @@ func FuzzRules(f *testing.F) {
 		f.Add(seed[0], seed[1], seed[2])
 	}
 	f.Fuzz(func(t *testing.T, rule, message, path string) {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		now, err := definitions.Get(ctx, base.Name, metav1.GetOptions{})
 		if err != nil {

@@ -1,7 +1,7 @@
 package customresources_test
 
 import (
-	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -13,28 +13,41 @@ import (
 
 const sized = `{type: object, properties: {size: {type: integer}}}`
 
-// The library waits for two seconds before it makes the first object of a new kind, and has its first readers come
-// back after one; neither is so here.
+// The library waits for two seconds before it makes the first object of a new kind, always, and has its first readers come
+// back after one; neither is so here. A busy machine may take as long now and then.
 func TestCustomResourcesAreServedAtOnce(t *testing.T) {
 	w := start(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 1900*time.Millisecond)
-	defer cancel()
-	if _, err := w.define(t, "once", sized); err != nil {
+	const waits = 2 * time.Second
+	best := time.Hour
+	for n := 0; n < 10 && best >= waits; n++ {
+		began := time.Now()
+		w.useOnce(t, fmt.Sprint("once", n))
+		best = min(best, time.Since(began))
+	}
+	if best >= waits {
+		t.Errorf("a new kind is served after %v at the earliest", best)
+	}
+}
+
+// useOnce defines things, makes one and lists it.
+func (w *world) useOnce(t *testing.T, name string) {
+	t.Helper()
+	if _, err := w.define(t, name, sized); err != nil {
 		t.Fatal(err)
 	}
-	client := w.things("once", "v1")
+	client := w.things(name, "v1")
 	apiservertest.Eventually(t, func() bool {
-		_, err := client.Create(ctx, thing(t, "once", `{size: 1}`), metav1.CreateOptions{})
+		_, err := client.Create(t.Context(), thing(t, name, `{size: 1}`), metav1.CreateOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			t.Fatal(err)
 		}
 		return err == nil
 	})
-	list, err := client.List(ctx, metav1.ListOptions{})
+	list, err := client.List(t.Context(), metav1.ListOptions{})
 	if err != nil || len(list.Items) != 1 {
 		t.Errorf("listed %v, %v", list, err)
 	}
-	if _, err := w.Client.Discovery().ServerResourcesForGroupVersion("once.example.com/v1"); err != nil {
+	if _, err := w.Client.Discovery().ServerResourcesForGroupVersion(name + ".example.com/v1"); err != nil {
 		t.Error(err)
 	}
 }

@@ -67,7 +67,7 @@ func TestWebhooksThatFail(t *testing.T) {
 				if _, err := w.create(t, "case-"+of+"-ignore", `{metadata: {name: a}}`); err != nil {
 					t.Errorf("refused: %v", err)
 				}
-				if took := time.Since(begun); took > 6*time.Second {
+				if took := time.Since(begun); took >= 2*10*time.Second { // without timeoutSeconds
 					t.Errorf("two seconds became %v", took)
 				}
 			})

@@ -47,7 +47,7 @@ func FuzzPolicies(f *testing.F) {
 	}
 	m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a"}, Data: map[string]string{"a": "b"}}
 	f.Fuzz(func(t *testing.T, expression, message, variable, change string) {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		p, c := policy.DeepCopy(), mutation.DeepCopy()
 		variables := []admissionv1.Variable{{Name: "v", Expression: variable}}

@@ -81,6 +81,9 @@ func TestReadinessFailsFirstWhileAllElseIsAnswered(t *testing.T) {
 	}
 	client := httpClient(t, apiservertest.Admin(t, dir, address))
 	serve(t, dir, address, slowEnd, func(t *testing.T, c *apiservertest.Cluster) {
+		if got, _ := code(client, http.MethodGet, "https://"+address+"/readyz", ""); got != http.StatusOK { // and the connection is there
+			t.Fatalf("readyz: status %d", got)
+		}
 		go func() {
 			if got := untilNot(client, "https://"+address+"/readyz"); got != http.StatusInternalServerError {
 				wrong <- fmt.Errorf("readyz: status %d", got)

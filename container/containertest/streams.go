@@ -313,11 +313,9 @@ func attachSeveral(r *rig) {
 			return true
 		}
 	}
-	word := 0
 	r.eventually("all are attached", func() bool { // what was said before is not shown
-		word++
-		fmt.Fprintln(feed, word)
-		return all(fmt.Sprintln("got", word))()
+		fmt.Fprintln(feed, "again")
+		return all("got again\n")()
 	})
 	feed.Close()
 	for range outputs {

@@ -148,7 +148,7 @@ func (r *rig) result(config *cri.ContainerConfig) (output string, end *cri.Conta
 	return r.output(end), end
 }
 
-const patience = 15 * time.Second
+const patience = time.Minute
 
 func (r *rig) eventually(what string, done func() bool) {
 	r.Helper()

@@ -91,12 +91,12 @@ func (r *rig) launch(config *cri.ContainerConfig) string {
 
 func (r *rig) eventually(what string, done func() bool) {
 	r.Helper()
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(time.Minute)
 	for tick := time.NewTicker(10 * time.Millisecond); !done(); {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			r.Fatalf("not so after 15 s: %s\n%s", what, r.output())
+			r.Fatalf("not so after a minute: %s\n%s", what, r.output())
 		}
 	}
 }

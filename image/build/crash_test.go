@@ -234,7 +234,7 @@ func TestAFullDiskIsToldAndTheNextBuildSucceeds(t *testing.T) {
 		t.Errorf("RUN that fills the disk: %v: %q", err, failed.Tail)
 	}
 	r.sound("after a full disk")
-	deadline, tick := time.After(10*time.Second), time.NewTicker(50*time.Millisecond) // the kernel ends the command's mounts later
+	deadline, tick := time.After(time.Minute), time.NewTicker(50*time.Millisecond) // the kernel ends the command's mounts later
 	defer tick.Stop()
 	for {
 		_, err := r.try("FROM base\nRUN echo 1 > /x\n", Options{})

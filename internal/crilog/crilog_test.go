@@ -131,7 +131,7 @@ func TestFollowingGoesOnThroughRotationUntilTheEnd(t *testing.T) {
 
 func waitFor(t *testing.T, out *logtest.Buffer, want string) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for out.String() != want {

@@ -42,13 +42,13 @@ func TestAGoodFileIsAppliedAndABadOneIsTold(t *testing.T) {
 
 	wait := func(done func() bool) {
 		t.Helper()
-		tick, deadline := time.NewTicker(5*time.Millisecond), time.After(10*time.Second)
+		tick, deadline := time.NewTicker(5*time.Millisecond), time.After(time.Minute)
 		defer tick.Stop()
 		for !done() {
 			select {
 			case <-tick.C:
 			case <-deadline:
-				t.Fatal("still not so after ten seconds")
+				t.Fatal("still not so after a minute")
 			}
 		}
 	}
@@ -60,7 +60,7 @@ func TestAGoodFileIsAppliedAndABadOneIsTold(t *testing.T) {
 		if got != "two" {
 			t.Errorf("applied %q", got)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("a good file was not applied")
 	}
 }
@@ -91,7 +91,7 @@ func TestAFileThatMayBeAbsentIsFollowedFromItsFirstDay(t *testing.T) {
 			if got != want {
 				t.Errorf("applied %q, want %q", got, want)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%q was not applied", want)
 		}
 	}

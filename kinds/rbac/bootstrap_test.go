@@ -121,7 +121,7 @@ func TestAwaitEndsWhenTheAuthorizerKnowsRoleAndBinding(t *testing.T) {
 	if _, err := client.RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	later, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	later, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := a.Await(later, []runtime.Object{role, binding}); err != nil {
 		t.Error(err)

@@ -42,15 +42,15 @@ func TestHTTPJudgesByStatus(t *testing.T) {
 	for path, want := range map[string]Result{
 		"/good": {OK: true}, "/there": {OK: true}, "/away": {OK: true, Warning: true}, "/bad": {}, "/host": {OK: true},
 	} {
-		r := HTTP(within(t, 5*time.Second), server.URL+path, http.Header{"Host": {"wanted"}})
+		r := HTTP(within(t, time.Minute), server.URL+path, http.Header{"Host": {"wanted"}})
 		if r.OK != want.OK || r.Warning != want.Warning {
 			t.Errorf("%s: %+v", path, r)
 		}
 	}
-	if r := HTTP(within(t, 5*time.Second), server.URL+"/bad", http.Header{}); r.Output != "HTTP probe failed with statuscode: 500" {
+	if r := HTTP(within(t, time.Minute), server.URL+"/bad", http.Header{}); r.Output != "HTTP probe failed with statuscode: 500" {
 		t.Errorf("output %q", r.Output)
 	}
-	if r := HTTP(within(t, 5*time.Second), server.URL+"/away", http.Header{}); !strings.Contains(r.Output, `href="http://example.test/"`) {
+	if r := HTTP(within(t, time.Minute), server.URL+"/away", http.Header{}); !strings.Contains(r.Output, `href="http://example.test/"`) {
 		t.Errorf("output %q", r.Output)
 	}
 	if r := HTTP(within(t, 50*time.Millisecond), server.URL+"/slow", http.Header{}); r.OK || !strings.Contains(r.Output, "context deadline exceeded") {
@@ -63,11 +63,11 @@ func TestTCPNeedsAListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := TCP(within(t, time.Second), l.Addr().String()); !r.OK {
+	if r := TCP(within(t, time.Minute), l.Addr().String()); !r.OK {
 		t.Errorf("open: %+v", r)
 	}
 	l.Close()
-	if r := TCP(within(t, time.Second), l.Addr().String()); r.OK || !strings.Contains(r.Output, "refused") {
+	if r := TCP(within(t, time.Minute), l.Addr().String()); r.OK || !strings.Contains(r.Output, "refused") {
 		t.Errorf("closed: %+v", r)
 	}
 }
@@ -83,7 +83,7 @@ func TestGRPCAsksTheHealthProtocol(t *testing.T) {
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(server.Stop)
 	for service, want := range map[string]bool{"": true, "ill": false, "unknown": false} {
-		if r := GRPC(within(t, 5*time.Second), l.Addr().String(), service); r.OK != want {
+		if r := GRPC(within(t, time.Minute), l.Addr().String(), service); r.OK != want {
 			t.Errorf("%q: %+v", service, r)
 		}
 	}

@@ -167,7 +167,7 @@ func (n *node) createPod(name, image string, command ...string) {
 		TerminationGracePeriodSeconds: new(int64),
 		Containers:                    []corev1.Container{{Name: "main", Image: image, Command: command}},
 	}}
-	n.eventually("pod "+name+" to be accepted", 10*time.Second, func() error {
+	n.eventually("pod "+name+" to be accepted", time.Minute, func() error {
 		_, err := n.client.CoreV1().Pods("default").Create(context.Background(), pod, metav1.CreateOptions{})
 		return err
 	})

@@ -58,13 +58,13 @@ func TestAWebhookThatNeverAnswersEndsInTime(t *testing.T) {
 		}, metav1.CreateOptions{})
 		return err
 	}
-	n.eventually("the webhook to be asked", 10*time.Second, func() error {
+	n.eventually("the webhook to be asked", time.Minute, func() error {
 		begin := time.Now()
 		if err = create("refused-"); err == nil {
 			return errorf("it was not")
 		}
-		if took := time.Since(begin); took > 5*time.Second {
-			t.Errorf("refused after %s, want about 1 s", took)
+		if took := time.Since(begin); took >= 10*time.Second {
+			t.Errorf("refused after %s, want about 1 s: 10 s are the default", took)
 		}
 		return nil
 	})
@@ -77,5 +77,5 @@ func TestAWebhookThatNeverAnswersEndsInTime(t *testing.T) {
 	if _, err := webhooks.Update(t.Context(), config, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	n.eventually("the webhook to be ignored", 10*time.Second, func() error { return create("let-through-") })
+	n.eventually("the webhook to be ignored", time.Minute, func() error { return create("let-through-") })
 }

@@ -28,8 +28,12 @@ func TestALoanPassesOnWhatTheAgentSaysUntilItIsClosed(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	real := filepath.Join(os.TempDir(), "agent-test.sock")
-	t.Cleanup(func() { os.Remove(real) })
+	short, err := os.MkdirTemp("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(short) })
+	real := filepath.Join(short, "s")
 	l, err := net.Listen("unix", real)
 	if err != nil {
 		t.Fatal(err)
