@@ -2,7 +2,9 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -20,7 +22,20 @@ func (s *Store) Inspect(_ context.Context, ref string) (*Details, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.details(r, tags)
+	d, err := s.details(r, tags)
+	if s.isGone(r, err) {
+		return nil, fmt.Errorf("%s: %w", ref, ErrNotFound)
+	}
+	return d, err
+}
+
+// isGone tells whether a failure comes of an image's removal by somebody else meanwhile.
+func (s *Store) isGone(r records.Image, err error) bool {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	_, err = s.index.ByID(r.ID)
+	return errors.Is(err, ErrNotFound)
 }
 
 // List is Inspect of all images, newest first.
@@ -36,6 +51,9 @@ func (s *Store) List(context.Context) ([]*Details, error) {
 	all := make([]*Details, 0, len(known))
 	for _, r := range known {
 		d, err := s.details(r, tags)
+		if s.isGone(r, err) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

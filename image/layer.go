@@ -83,9 +83,14 @@ func (s *Store) CommitLayer(ctx context.Context, lease *Lease, key string, at ti
 		return Layer{}, fmt.Errorf("commit %s: %w", key, err)
 	}
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(layers.Diff(w, upper, at)) }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.CloseWithError(layers.Diff(w, upper, at))
+	}()
 	layer, err := s.PutLayer(ctx, lease, r)
 	r.CloseWithError(err) // the other side ends, too
+	<-ended
 	if err != nil {
 		return Layer{}, fmt.Errorf("commit %s: %w", key, err)
 	}

@@ -116,12 +116,11 @@ func (s *Store) loadArchive(ctx context.Context, a *archive.Archive, o LoadOptio
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	images, err := a.Images(func(index *v1.IndexManifest) (v1.Descriptor, error) { return platform.Choose(index, want) })
-	if err != nil {
-		return nil, err
-	}
 	var loaded []string
-	for _, image := range images {
+	for image, err := range a.Images(func(index *v1.IndexManifest) (v1.Descriptor, error) { return platform.Choose(index, want) }) {
+		if err != nil {
+			return loaded, err
+		}
 		r, err := s.arrive(ctx, arrivalOf(image, want), image.Names, image.Digest, o.Progress)
 		if err != nil && len(image.Names) > 0 {
 			err = fmt.Errorf("%s: %w", image.Names[0], err)

@@ -142,9 +142,12 @@ func TestARegistryThatLiesIsNotBelieved(t *testing.T) {
 		"something that is no image": {func(f *fake, _, _ string) { f.manifest(configType, "application/vnd.example.chart+json") }, "no container image"},
 		"a thousand layers":          {manyLayers, "1000 layers"},
 		"an endless manifest":        {endless, "MiB"},
-		"redirects in a circle":      {func(f *fake, _, layer string) { f.special["x/blobs/"+layer] = circle }, "10 redirects"},
-		"a layer cut off in a gzip":  {func(f *fake, _, layer string) { f.content["x/blobs/"+layer] = []byte{0x1f, 0x8b, 8, 0} }, "layer"},
-		"config of nothing":          {func(f *fake, config, _ string) { f.content["x/blobs/"+config] = nil }, "config"},
+		"a manifest of many nothings": {func(f *fake, _, _ string) {
+			f.content["x/manifests/1"] = []byte(`{"schemaVersion":2,"layers":[` + strings.Repeat("{},", 1<<20) + `{}]}`)
+		}, "objects"},
+		"redirects in a circle":     {func(f *fake, _, layer string) { f.special["x/blobs/"+layer] = circle }, "10 redirects"},
+		"a layer cut off in a gzip": {func(f *fake, _, layer string) { f.content["x/blobs/"+layer] = []byte{0x1f, 0x8b, 8, 0} }, "layer"},
+		"config of nothing":         {func(f *fake, config, _ string) { f.content["x/blobs/"+config] = nil }, "config"},
 	} {
 		refused(t, what, fakeImage(t, plain, c.change), c.says)
 	}
@@ -332,7 +335,7 @@ func TestADownloadThatACrashSpoiltIsBegunAnew(t *testing.T) {
 }
 
 func TestAForeignLayerComesFromItsOwnAddress(t *testing.T) {
-	data := layerstest.Archive(t, layerstest.Regular("a"))
+	data := append(layerstest.Archive(t, layerstest.Regular("a")), make([]byte, 10<<20)...) // larger than any manifest
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, bytes.NewReader(data)) }))
 	t.Cleanup(elsewhere.Close)
 	ref := fakeImage(t, data, func(f *fake, _, layer string) {

@@ -19,6 +19,7 @@ import (
 	"dhow/image/names"
 	"dhow/image/records"
 	"dhow/image/registry"
+	"dhow/internal/filelock"
 )
 
 // PushOptions of Push.
@@ -72,8 +73,23 @@ func (s *Store) Push(ctx context.Context, ref string, o PushOptions) (Pushed, er
 	if err != nil {
 		return done, registry.Explain("push", ref, to.Ref, err)
 	}
-	done.Name, t.Digest = full, done.Digest
-	return done, s.publishing(func() error { return s.index.PutTag(t) })
+	done.Name = full
+	return done, s.noteDigest(t, done.Digest)
+}
+
+// noteDigest remembers as what an image was pushed, unless its name stands for another by now.
+func (s *Store) noteDigest(t records.Tag, digest string) error {
+	unlock, err := s.lock(filelock.Exclusive)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	now, err := s.index.Tag(t.Ref)
+	if err != nil || now.Image != t.Image {
+		return ignoreMissing(err)
+	}
+	now.Digest = digest
+	return s.index.PutTag(now)
 }
 
 func (s *Store) push(ctx context.Context, r records.Image, to *registry.Source, progress func(Progress)) (Pushed, error) {

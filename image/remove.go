@@ -153,7 +153,7 @@ func (s *Store) tagsOf(r records.Image) ([]records.Tag, error) {
 	return own, nil
 }
 
-// unused fails with ErrInUse while a snapshot or a lease has the image.
+// unused fails with ErrInUse while a snapshot has the image. Who has it by a lease keeps its layers.
 func (s *Store) unused(r records.Image, o RemoveOptions) error {
 	made, err := s.snapshots()
 	if err != nil {

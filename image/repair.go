@@ -66,14 +66,14 @@ func (s *Store) settle() (spoilt map[string]bool, err error) {
 	if err != nil {
 		return nil, err
 	}
-	marked, err := filepath.Glob(s.path("layers", "*", unsyncedFile))
+	ids, err := records.Names(s.path("layers"), "", "")
 	if err != nil {
 		return nil, err
 	}
 	spoilt = map[string]bool{}
 	var old []string
-	for _, path := range marked {
-		id := filepath.Base(filepath.Dir(path))
+	for _, id := range ids {
+		path := s.path("layers", id, unsyncedFile)
 		since, err := os.ReadFile(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -82,7 +82,11 @@ func (s *Store) settle() (spoilt map[string]bool, err error) {
 				old = append(old, path)
 			}
 		default:
-			if err := layers.Verify(filepath.Dir(path), "sha256:"+id); err != nil {
+			err := layers.Verify(s.path("layers", id), "sha256:"+id)
+			if records.OfTheMoment(err) {
+				return spoilt, err
+			}
+			if err != nil {
 				s.log.Warn("layer was spoilt by a loss of power", "layer", id, "err", err)
 				spoilt[id] = true
 				continue
@@ -145,7 +149,7 @@ func (s *Store) dropBroken(spoilt map[string]bool) error {
 	})
 }
 
-// checkFiles removes the files of a folder that are not good.
+// checkFiles removes the files of a folder that are not good. What cannot be read just now is not judged.
 func (s *Store) checkFiles(folder string, good func(path string) error) error {
 	entries, err := os.ReadDir(s.path(folder))
 	if err != nil {
@@ -153,7 +157,11 @@ func (s *Store) checkFiles(folder string, good func(path string) error) error {
 	}
 	for _, e := range entries {
 		path := s.path(folder, e.Name())
-		if err := good(path); err != nil {
+		err := good(path)
+		if records.OfTheMoment(err) {
+			return err
+		}
+		if err != nil {
 			s.log.Warn("remove a broken record of an image: pull it again", "file", path, "err", err)
 			if err := os.RemoveAll(path); err != nil {
 				return err

@@ -2,8 +2,10 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +45,7 @@ func (s *Store) Save(ctx context.Context, w io.Writer, format archive.Format, re
 				i = len(sources)
 				at[f.image.ID], sources = i, append(sources, source)
 			}
-			if f.name != "" {
+			if f.name != "" && !slices.Contains(sources[i].Names, f.name) {
 				sources[i].Names = append(sources[i].Names, f.name)
 			}
 		}
@@ -94,6 +96,9 @@ func (s *Store) ofRepository(full string) ([]saving, error) {
 	for _, t := range tags {
 		if of, tagged, _ := names.Cut(t.Ref); of == repository && tagged != "" {
 			r, err := s.index.ByID(t.Image)
+			if errors.Is(err, ErrNotFound) {
+				continue // it was removed meanwhile
+			}
 			if err != nil {
 				return nil, err
 			}

@@ -166,17 +166,24 @@ func (s *Store) trash(dir string) (string, error) {
 	return trash, nil
 }
 
-// snapshots lists all; one that a crash spoilt is left out.
+// snapshots lists all. One that a loss of power spoilt does not say what it lies over: see old.
 func (s *Store) snapshots() ([]snapshot, error) {
-	paths, err := filepath.Glob(s.path("snapshots", "*", snapshotFile))
+	names, err := records.Names(s.path("snapshots"), "", "")
 	if err != nil {
 		return nil, err
 	}
 	var all []snapshot
-	for _, path := range paths {
-		if made, err := records.Read[snapshot](path); err == nil {
-			all = append(all, made)
+	for _, name := range names {
+		made, err := records.Read[snapshot](s.path("snapshots", name, snapshotFile))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case records.OfTheMoment(err):
+			return nil, err
+		case err != nil:
+			made = snapshot{}
 		}
+		all = append(all, made)
 	}
 	return all, nil
 }

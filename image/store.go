@@ -40,7 +40,7 @@ type Store struct {
 	fail   func(point string) error // tests': an error at a named step, or nil
 
 	mu    sync.Mutex
-	pulls map[string]*sync.Mutex // one pull of a name at a time
+	pulls map[string]*turns // one pull of a name at a time
 }
 
 var (
@@ -55,7 +55,7 @@ func New(c Config) (*Store, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	s := &Store{dir: c.Dir, file: c.RegistriesFile, log: c.Log, pulls: map[string]*sync.Mutex{}, fail: func(string) error { return nil }}
+	s := &Store{dir: c.Dir, file: c.RegistriesFile, log: c.Log, pulls: map[string]*turns{}, fail: func(string) error { return nil }}
 	s.leases = leases.Dir{Path: s.path("leases"), Work: s.path("tmp"), Publishing: s.publishing, Log: c.Log}
 	s.index = records.Dir{Images: s.path("images"), Tags: s.path("tags"), Tmp: s.path("tmp")}
 	for _, name := range folders {
@@ -98,19 +98,34 @@ func (s *Store) publishing(do func() error) error {
 	return do()
 }
 
+// turns are taken by those who work on one name.
+type turns struct {
+	taken chan struct{} // holds one while somebody works
+	users int           // who works or waits
+}
+
 // only lets one goroutine at a time work on a name.
 func (s *Store) only(ctx context.Context, name string) (release func(), err error) {
 	s.mu.Lock()
-	m := s.pulls[name]
-	if m == nil {
-		m = &sync.Mutex{}
-		s.pulls[name] = m
+	t := s.pulls[name]
+	if t == nil {
+		t = &turns{taken: make(chan struct{}, 1)}
+		s.pulls[name] = t
 	}
+	t.users++
 	s.mu.Unlock()
-	m.Lock()
-	if err := ctx.Err(); err != nil {
-		m.Unlock()
-		return nil, err
+	leave := func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if t.users--; t.users == 0 {
+			delete(s.pulls, name)
+		}
 	}
-	return m.Unlock, nil
+	select {
+	case t.taken <- struct{}{}:
+		return func() { <-t.taken; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, context.Cause(ctx)
+	}
 }

@@ -158,11 +158,12 @@ const unfinishedPrefix = "unfinished pull of "
 
 // expireUnfinished forgets interrupted pulls that nobody took up again. The caller has the exclusive lock.
 func (s *Store) expireUnfinished(now time.Time) error {
-	names, err := filepath.Glob(s.path("leases", "*", leases.NameFile))
+	ids, err := records.Names(s.path("leases"), "", "")
 	if err != nil {
 		return err
 	}
-	for _, path := range names {
+	for _, id := range ids {
+		path := s.path("leases", id, leases.NameFile)
 		text, err := os.ReadFile(path)
 		if err != nil || !strings.HasPrefix(string(text), unfinishedPrefix) {
 			continue

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,13 +72,24 @@ func sample(t testing.TB, format Format) []byte {
 	return b.Bytes()
 }
 
+// all are the images up to an error.
+func all(images iter.Seq2[Image, error]) (list []Image, err error) {
+	for image, err := range images {
+		if err != nil {
+			return list, err
+		}
+		list = append(list, image)
+	}
+	return list, nil
+}
+
 func TestWhatIsWrittenIsRead(t *testing.T) {
 	for _, format := range []Format{Docker, OCI} {
 		a, err := opened(t, sample(t, format))
 		if err != nil {
 			t.Fatal(err)
 		}
-		images, err := a.Images(first)
+		images, err := all(a.Images(first))
 		if err != nil || len(images) != 1 || len(images[0].Names) != 2 || len(images[0].Layers) != 1 {
 			t.Fatalf("%s: read %+v, %v", format, images, err)
 		}
@@ -98,7 +110,7 @@ func TestOldArchivesWhoseLayersAreLinksAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	images, err := a.Images(first)
+	images, err := all(a.Images(first))
 	if err != nil || len(images[0].Layers) != 2 || images[0].Layers[1].Desc.Size != 5 || len(images[0].Names) != 0 {
 		t.Errorf("read %+v, %v", images, err)
 	}
@@ -112,6 +124,7 @@ func TestBadArchivesAreRefused(t *testing.T) {
 		"no archive":           []byte(strings.Repeat("x", 2000)),
 		"no manifest":          tarOf(t, "a", "b"),
 		"a loop of links":      tarOf(t, loop, ""),
+		"many nothings":        tarOf(t, "manifest.json", "["+strings.Repeat("{},", 1<<20)+"{}]"),
 		"a broken manifest":    tarOf(t, "manifest.json", "{"),
 		"a missing config":     tarOf(t, "manifest.json", `[{"Config":"none"}]`),
 		"a missing layer":      tarOf(t, "c", "{}", "manifest.json", `[{"Config":"c","Layers":["none"]}]`),
@@ -123,7 +136,7 @@ func TestBadArchivesAreRefused(t *testing.T) {
 	} {
 		a, err := opened(t, data)
 		if err == nil {
-			_, err = a.Images(first)
+			_, err = all(a.Images(first))
 		}
 		if err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", what, err)
@@ -140,7 +153,7 @@ func FuzzArchive(f *testing.F) {
 		if err != nil {
 			return
 		}
-		images, err := a.Images(first)
+		images, err := all(a.Images(first))
 		if err != nil {
 			return
 		}
@@ -153,4 +166,16 @@ func FuzzArchive(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAnAnnotationThatCannotBeANameIsNone(t *testing.T) {
+	archive := bytes.ReplaceAll(sample(t, OCI), []byte("docker.io/library/a:1"), []byte("1.0+of a long tag, is"))
+	a, err := opened(t, archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, err := all(a.Images(first))
+	if err != nil || len(images) != 1 || len(images[0].Names) != 1 || images[0].Names[0] != "docker.io/library/b:1" {
+		t.Errorf("read %+v, %v", images, err)
+	}
 }

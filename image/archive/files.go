@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+
+	"dhow/image/spec"
 )
 
 // files is where the parts of images lie: a directory, or a tar file.
@@ -126,7 +128,7 @@ func (t *tarball) open(name string) (io.ReadCloser, int64, error) {
 }
 
 // documentMost bounds manifests and configs.
-const documentMost = 16 << 20
+const documentMost = 4 << 20
 
 // document reads a small file whole.
 func document(from files, name string) ([]byte, error) {
@@ -140,6 +142,9 @@ func document(from files, name string) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(content, documentMost))
 	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if err := spec.CheckDocument(data); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return data, nil

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -64,37 +65,44 @@ func OpenDir(dir string) (*Archive, error) {
 // Close frees what Open took.
 func (a *Archive) Close() error { return a.close() }
 
-// Images lists the images for a platform: choose picks one of an index of many.
-func (a *Archive) Images(choose func(*v1.IndexManifest) (v1.Descriptor, error)) ([]Image, error) {
-	if _, _, err := a.files.open(ocispec.ImageLayoutFile); err == nil {
-		return a.layout(choose)
+// Images gives the images for a platform, one after another, until an error: choose picks one of an index of many.
+func (a *Archive) Images(choose func(*v1.IndexManifest) (v1.Descriptor, error)) iter.Seq2[Image, error] {
+	return func(yield func(Image, error) bool) {
+		each := a.docker
+		if content, _, err := a.files.open(ocispec.ImageLayoutFile); err == nil {
+			content.Close()
+			each = func(yield func(Image, error) bool) error { return a.layout(choose, yield) }
+		}
+		if err := each(yield); err != nil {
+			yield(Image{}, err)
+		}
 	}
-	return a.docker()
 }
 
-func (a *Archive) layout(choose func(*v1.IndexManifest) (v1.Descriptor, error)) ([]Image, error) {
+func (a *Archive) layout(choose func(*v1.IndexManifest) (v1.Descriptor, error), yield func(Image, error) bool) error {
 	raw, err := document(a.files, ocispec.ImageIndexFile)
 	if err != nil {
-		return nil, fmt.Errorf("OCI layout: %w", err)
+		return fmt.Errorf("OCI layout: %w", err)
 	}
 	index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
 	if err != nil {
-		return nil, fmt.Errorf("OCI layout: index.json: %w", err)
+		return fmt.Errorf("OCI layout: index.json: %w", err)
 	}
 	groups, err := named(index, choose)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var images []Image
 	for _, g := range groups {
 		image, err := a.manifest(g.desc, choose, 0)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", g, err)
+			return fmt.Errorf("%s: %w", g, err)
 		}
 		image.Names, image.Digest = g.names, g.desc.Digest.String()
-		images = append(images, image)
+		if !yield(image, nil) {
+			return nil
+		}
 	}
-	return images, nil
+	return nil
 }
 
 // group is an entry of a layout's index with all the names that it has.
@@ -103,7 +111,7 @@ type group struct {
 	names []string
 }
 
-func (g group) String() string {
+func (g *group) String() string {
 	if len(g.names) > 0 {
 		return g.names[0]
 	}
@@ -111,13 +119,10 @@ func (g group) String() string {
 }
 
 // named groups the entries by digest; of entries with one name and several platforms, it takes the one to choose.
-func named(index *v1.IndexManifest, choose func(*v1.IndexManifest) (v1.Descriptor, error)) ([]group, error) {
+func named(index *v1.IndexManifest, choose func(*v1.IndexManifest) (v1.Descriptor, error)) ([]*group, error) {
 	entries, order := map[string][]v1.Descriptor{}, []string{}
 	for _, d := range index.Manifests {
-		name, err := nameOf(d)
-		if err != nil {
-			return nil, err
-		}
+		name := nameOf(d)
 		if name == "" && d.Platform != nil && d.Platform.OS == "unknown" {
 			continue // attestations
 		}
@@ -130,7 +135,8 @@ func named(index *v1.IndexManifest, choose func(*v1.IndexManifest) (v1.Descripto
 		}
 		entries[key] = append(entries[key], d)
 	}
-	var groups []group
+	var groups []*group
+	known := map[v1.Hash]*group{}
 	for _, key := range order {
 		d := entries[key][0]
 		if len(entries[key]) > 1 || d.Platform != nil && !d.MediaType.IsIndex() {
@@ -139,34 +145,27 @@ func named(index *v1.IndexManifest, choose func(*v1.IndexManifest) (v1.Descripto
 				return nil, err
 			}
 		}
-		groups = addName(groups, d, key)
+		g := known[d.Digest]
+		if g == nil {
+			g = &group{desc: d}
+			known[d.Digest], groups = g, append(groups, g)
+		}
+		if key != "" && key[0] != '@' {
+			g.names = append(g.names, key)
+		}
 	}
 	return groups, nil
 }
 
-func addName(groups []group, d v1.Descriptor, key string) []group {
-	var own []string
-	if key != "" && key[0] != '@' {
-		own = []string{key}
-	}
-	for i := range groups {
-		if groups[i].desc.Digest == d.Digest {
-			groups[i].names = append(groups[i].names, own...)
-			return groups
-		}
-	}
-	return append(groups, group{d, own})
-}
-
-// nameOf is the name that an index gives an image: containerd's annotation has it whole; OCI's may be a tag only, which
-// says nothing.
-func nameOf(d v1.Descriptor) (string, error) {
+// nameOf is the name that an index gives an image: containerd's annotation has it whole; OCI's may be anything, and is a name
+// if it can be one.
+func nameOf(d v1.Descriptor) string {
 	for _, key := range []string{"io.containerd.image.name", ocispec.AnnotationRefName} {
-		if found := d.Annotations[key]; found != "" {
-			return names.Normalize(found)
+		if full, err := names.Normalize(d.Annotations[key]); err == nil {
+			return full
 		}
 	}
-	return "", nil
+	return ""
 }
 
 const indexesDeep = 3
@@ -256,24 +255,25 @@ type dockerEntry struct {
 	Layers   []string
 }
 
-func (a *Archive) docker() ([]Image, error) {
+func (a *Archive) docker(yield func(Image, error) bool) error {
 	raw, err := document(a.files, "manifest.json")
 	if err != nil {
-		return nil, fmt.Errorf("it is neither an OCI layout nor an archive of docker save: %w", err)
+		return fmt.Errorf("it is neither an OCI layout nor an archive of docker save: %w", err)
 	}
 	var entries []dockerEntry
 	if err := json.Unmarshal(raw, &entries); err != nil {
-		return nil, fmt.Errorf("manifest.json: %w", err)
+		return fmt.Errorf("manifest.json: %w", err)
 	}
-	var images []Image
 	for _, e := range entries {
 		image, err := a.dockerImage(e)
 		if err != nil {
-			return nil, fmt.Errorf("manifest.json: %w", err)
+			return fmt.Errorf("manifest.json: %w", err)
 		}
-		images = append(images, image)
+		if !yield(image, nil) {
+			return nil
+		}
 	}
-	return images, nil
+	return nil
 }
 
 func (a *Archive) dockerImage(e dockerEntry) (Image, error) {

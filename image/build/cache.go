@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/image"
+	"dhow/image/records"
 	"dhow/internal/filelock"
 )
 
@@ -130,15 +131,20 @@ func (c *cache) put(key string, made cached) error {
 
 // records lists all that is remembered, what was used last first.
 func (c *cache) records() ([]cached, error) {
-	paths, err := filepath.Glob(filepath.Join(c.dir, "*.json"))
+	names, err := records.Names(c.dir, "", ".json")
 	if err != nil {
 		return nil, err
 	}
 	var all []cached
-	for _, path := range paths {
-		if one, err := c.read(path); err == nil {
+	for _, name := range names {
+		path := filepath.Join(c.dir, name)
+		one, err := c.read(path)
+		switch {
+		case err == nil:
 			all = append(all, one)
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		case records.OfTheMoment(err):
+			return nil, err
+		default:
 			_ = os.Remove(path) // spoilt
 		}
 	}
@@ -157,9 +163,12 @@ func (b *Builder) dropUnrecorded(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	temporary, _ := filepath.Glob(filepath.Join(c.dir, ".tmp-*"))
-	for _, path := range temporary {
-		_ = os.Remove(path) // nobody is writing: that takes the lock
+	temporary, err := records.Names(c.dir, ".tmp-", "")
+	if err != nil {
+		return err
+	}
+	for _, name := range temporary {
+		_ = os.Remove(filepath.Join(c.dir, name)) // nobody is writing: that takes the lock
 	}
 	all, err := c.records()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 
 	"dhow/image"
 	"dhow/image/build/rooted"
+	"dhow/image/records"
 	"dhow/internal/filelock"
 	"dhow/internal/rootfs"
 )
@@ -143,13 +145,17 @@ func (s *session) close() error {
 	if s.runner != nil {
 		failed = s.runner.Close()
 	}
-	mounts, _ := filepath.Glob(filepath.Join(s.run, "mount-*")) // the pattern is well-formed
-	for _, dir := range mounts {
-		failed = errors.Join(failed, rooted.Detach(dir))
+	mounts, err := records.Names(s.run, "mount-", "")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a reboot takes it away
+		failed = errors.Join(failed, err)
 	}
-	marks, _ := filepath.Glob(filepath.Join(s.dir, "snapshot-*"))
+	for _, name := range mounts {
+		failed = errors.Join(failed, rooted.Detach(filepath.Join(s.run, name)))
+	}
+	marks, err := records.Names(s.dir, "snapshot-", "")
+	failed = errors.Join(failed, err)
 	for _, mark := range marks {
-		key := "build-" + s.id + "-" + filepath.Base(mark)
+		key := "build-" + s.id + "-" + mark
 		failed = errors.Join(failed, s.builder.config.Images.RemoveSnapshot(context.Background(), key))
 	}
 	if s.lease != nil {

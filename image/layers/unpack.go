@@ -96,8 +96,18 @@ func untarAll(r *recorder, dir string) (*untarrer, error) {
 	return made, nil
 }
 
-// Verify reads a layer back and compares it with its digest.
+// Verify reads a layer back and compares it with its digest, and reads what is known of it.
 func Verify(dir, diffID string) error {
+	m, err := Read(dir)
+	if err == nil && m.DiffID != diffID {
+		err = fmt.Errorf("layer %s is damaged: it says that it is %s", diffID, m.DiffID)
+	}
+	if err == nil {
+		_, err = readImplied(dir)
+	}
+	if err != nil {
+		return err
+	}
 	archive, err := Archive(dir)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -55,13 +56,13 @@ func (d Dir) Take(name string) (*Lease, error) {
 		l.id = "work-" + rand.Text()
 	}
 	err := d.Publishing(func() error {
-		if err := os.MkdirAll(l.dir(), 0o700); err != nil {
+		if name != "" {
+			return l.mark()
+		}
+		err := os.MkdirAll(l.dir(), 0o700)
+		if err != nil {
 			return err
 		}
-		if name != "" {
-			return os.WriteFile(filepath.Join(l.dir(), NameFile), []byte(name), 0o600)
-		}
-		var err error
 		l.unlock, err = filelock.Lock(filepath.Join(l.dir(), lockFile), filelock.Exclusive)
 		return err
 	})
@@ -69,6 +70,19 @@ func (d Dir) Take(name string) (*Lease, error) {
 		return nil, fmt.Errorf("take lease %s: %w", l, err)
 	}
 	return l, nil
+}
+
+// mark makes the folder of a lease with a name, and says that it was taken now.
+func (l *Lease) mark() error {
+	if err := os.MkdirAll(l.dir(), 0o700); err != nil {
+		return err
+	}
+	file := filepath.Join(l.dir(), NameFile)
+	if there, err := os.ReadFile(file); err == nil && string(there) == l.name {
+		now := time.Now()
+		return os.Chtimes(file, now, now)
+	}
+	return os.WriteFile(file, []byte(l.name), 0o600) // an empty one, of a crash, is none: see Living
 }
 
 // String is its name, or its id if it has none.
@@ -89,6 +103,11 @@ func (l *Lease) HoldImage(id string) error { return l.hold(heldImage, []string{i
 
 func (l *Lease) hold(kind string, digests []string) error {
 	return l.in.Publishing(func() error {
+		if l.name != "" { // another process may have released it
+			if err := l.mark(); err != nil {
+				return fmt.Errorf("lease %s: %w", l, err)
+			}
+		}
 		for _, d := range digests {
 			f, err := os.OpenFile(filepath.Join(l.dir(), kind+strings.TrimPrefix(d, "sha256:")), os.O_CREATE|os.O_WRONLY, 0o600)
 			if err == nil {
@@ -166,9 +185,13 @@ func apart(dir string) {
 func (l *Lease) Release() error {
 	var err error
 	l.once.Do(func() {
+		gone := filepath.Join(l.in.Work, "released-"+rand.Text()) // it goes as a whole: others may be holding by the same name
 		err = errors.Join(os.RemoveAll(filepath.Join(l.in.Work, l.id)), l.in.Publishing(func() error {
-			return os.RemoveAll(l.dir())
-		}))
+			if err := os.Rename(l.dir(), gone); !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return nil
+		}), os.RemoveAll(gone))
 		if l.unlock != nil {
 			l.unlock()
 		}
@@ -192,7 +215,7 @@ func (d Dir) Living() ([]string, error) {
 	var living []string
 	for _, e := range entries {
 		dir := filepath.Join(d.Path, e.Name())
-		if _, err := os.Stat(filepath.Join(dir, NameFile)); err == nil {
+		if info, err := os.Stat(filepath.Join(dir, NameFile)); err == nil && info.Size() > 0 {
 			living = append(living, dir)
 			continue
 		}

@@ -62,15 +62,13 @@ func usual(p v1.Platform) string {
 	}
 }
 
-// runsOn tells whether an image for one platform is right for who wants another.
+// runsOn tells whether an image for one platform runs on another: that of its variant or a later one.
 func runsOn(is, want v1.Platform) bool {
-	if is.OS != want.OS || is.Architecture != want.Architecture {
-		return false
-	}
-	return usual(is) == usual(want) || want.Variant == "" && is.Variant <= usual(want)
+	return is.OS == want.OS && is.Architecture == want.Architecture && usual(is) <= usual(want)
 }
 
-// Choose picks the entry of an index for a platform: the very one first, and one that says no platform last.
+// Choose picks the entry of an index for a platform: the very one first, then the nearest variant before it, and one that says
+// no platform last.
 func Choose(index *v1.IndexManifest, want v1.Platform) (v1.Descriptor, error) {
 	var other, unsaid *v1.Descriptor
 	for i, d := range index.Manifests {
@@ -82,7 +80,7 @@ func Choose(index *v1.IndexManifest, want v1.Platform) (v1.Descriptor, error) {
 		case !runsOn(*d.Platform, want):
 		case usual(*d.Platform) == usual(want):
 			return d, nil
-		default:
+		case other == nil || usual(*d.Platform) > usual(*other.Platform):
 			other = &index.Manifests[i]
 		}
 	}

@@ -34,6 +34,16 @@ func TestTheRightImageOfAnIndexIsChosen(t *testing.T) {
 			t.Errorf("%s: %v, %v", want, d.Digest, err)
 		}
 	}
+	old := &v1.IndexManifest{Manifests: []v1.Descriptor{entry('1', "linux/arm/v5"), entry('2', "linux/arm/v6"), entry('3', "linux/arm/v5"), entry('4', "linux/arm/v8")}}
+	for _, want := range []string{"linux/arm", "linux/arm/v7"} {
+		p, err := Parse(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, err := Choose(old, p); err != nil || d.Digest.Hex != "2" {
+			t.Errorf("%s: %v, %v, want the nearest before it", want, d.Digest, err)
+		}
+	}
 	for _, bad := range []string{"linux", "linux/", "a/b/c/d", "/"} {
 		if _, err := Parse(bad); err == nil {
 			t.Errorf("%q was taken", bad)

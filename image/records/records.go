@@ -13,9 +13,12 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"dhow/image/names"
 	"dhow/image/registry"
 	"dhow/image/spec"
+	"dhow/internal/atomicfile"
 )
 
 // Image is what the store knows of one image.
@@ -89,17 +92,8 @@ func Write(tmp, path string, value any) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(tmp, "record-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write image record: %w", err), ignoreMissing(os.Remove(f.Name())))
+	if err := atomicfile.WriteBy(tmp, path, data); err != nil {
+		return fmt.Errorf("write image record: %w", err)
 	}
 	return nil
 }
@@ -124,15 +118,41 @@ func Read[T any](path string) (T, error) {
 	return value, nil
 }
 
+// Names lists what in a folder begins and ends so. (filepath.Glob would read the folder's own path as a pattern, and takes a
+// folder that it cannot read for empty.)
+func Names(dir, prefix, suffix string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), suffix) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// OfTheMoment tells an error that says nothing of what was to be read: no more files could be opened, or no memory was there.
+func OfTheMoment(err error) bool {
+	for _, number := range []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EINTR, unix.EACCES, unix.EPERM} {
+		if errors.Is(err, number) {
+			return true
+		}
+	}
+	return false
+}
+
 // readAll reads every record in a folder; one that another process removes meanwhile is left out.
 func readAll[T any](dir string) ([]T, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	names, err := Names(dir, "", ".json")
 	if err != nil {
 		return nil, err
 	}
 	var all []T
-	for _, path := range paths {
-		value, err := Read[T](path)
+	for _, name := range names {
+		value, err := Read[T](filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -202,7 +222,7 @@ func (d Dir) byDigest(full string) (Image, error) {
 }
 
 func (d Dir) byPrefix(prefix string) (Image, error) {
-	found, err := filepath.Glob(filepath.Join(d.Images, prefix+"*.json"))
+	found, err := Names(d.Images, prefix, ".json")
 	if err != nil {
 		return Image{}, err
 	}
@@ -210,7 +230,7 @@ func (d Dir) byPrefix(prefix string) (Image, error) {
 	case 0:
 		return Image{}, fmt.Errorf("%s: %w", prefix, registry.ErrNotFound)
 	case 1:
-		return Read[Image](found[0])
+		return Read[Image](filepath.Join(d.Images, found[0]))
 	default:
 		return Image{}, fmt.Errorf("%w: %s is the beginning of %d image ids: give more of it", ErrAmbiguous, prefix, len(found))
 	}

@@ -18,6 +18,9 @@ type patient struct {
 	limit time.Duration
 }
 
+// Patient gives up on servers that fall silent.
+func Patient(next http.RoundTripper) http.RoundTripper { return patient{next, patience} }
+
 // RoundTrip implements http.RoundTripper.
 func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())

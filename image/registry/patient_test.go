@@ -46,7 +46,7 @@ func silent(t *testing.T, content []byte, hangs int32) (url string, asked *atomi
 }
 
 func get(ctx context.Context, url string) ([]byte, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	r, err := http.NewRequestWithContext(context.WithValue(ctx, blobKey{}, true), http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}

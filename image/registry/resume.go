@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 )
 
 // resumes is how often the download of one blob may be cut off and go on.
@@ -17,7 +16,7 @@ type resuming struct{ next http.RoundTripper }
 // RoundTrip implements http.RoundTripper.
 func (t *resuming) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := t.next.RoundTrip(r)
-	if err != nil || r.Method != http.MethodGet || resp.ContentLength <= 0 || !strings.Contains(r.URL.Path, "/blobs/") {
+	if err != nil || r.Method != http.MethodGet || resp.ContentLength <= 0 || !ofBlob(r) {
 		return resp, err
 	}
 	var from int64

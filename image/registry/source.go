@@ -17,6 +17,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"dhow/image/spec"
 )
 
 // Source is one place to pull from or push to: a reference, and how its host is spoken to.
@@ -43,12 +45,22 @@ func (s *Source) Options(ctx context.Context) []remote.Option {
 
 // Get is the manifest or index of the reference.
 func (s *Source) Get(ctx context.Context) (*remote.Descriptor, error) {
-	return remote.Get(s.Ref, s.Options(ctx)...)
+	return checked(remote.Get(s.Ref, s.Options(ctx)...))
 }
 
 // GetDigest is a manifest or index of the same repository.
 func (s *Source) GetDigest(ctx context.Context, digest v1.Hash) (*remote.Descriptor, error) {
-	return remote.Get(s.Ref.Context().Digest(digest.String()), s.Options(ctx)...)
+	return checked(remote.Get(s.Ref.Context().Digest(digest.String()), s.Options(ctx)...))
+}
+
+func checked(found *remote.Descriptor, err error) (*remote.Descriptor, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := spec.CheckDocument(found.Manifest); err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", found.Digest, err)
+	}
+	return found, nil
 }
 
 // authenticated is a client that proves who asks for reading.
@@ -106,7 +118,7 @@ func (s *Source) Blob(ctx context.Context, d v1.Descriptor, from int64) (io.Read
 
 // fetch reads what lies at an address from some byte on.
 func fetch(ctx context.Context, client *http.Client, address string, from, size int64) (io.ReadCloser, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	r, err := http.NewRequestWithContext(context.WithValue(ctx, blobKey{}, true), http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -120,26 +132,37 @@ func fetch(ctx context.Context, client *http.Client, address string, from, size 
 	if from > 0 && resp.StatusCode == http.StatusRequestedRangeNotSatisfiable {
 		resp.Body.Close()
 		body, err := fetch(ctx, client, address, 0, size)
-		if err == nil {
-			_, err = io.CopyN(io.Discard, body, from)
+		if err != nil {
+			return nil, err
 		}
-		return body, err
+		return body, skip(body, from)
 	}
 	if err := transport.CheckError(resp, http.StatusOK, http.StatusPartialContent); err != nil {
 		resp.Body.Close()
 		return nil, err
 	}
 	if from > 0 && resp.StatusCode == http.StatusOK { // it knows no ranges
-		if _, err := io.CopyN(io.Discard, resp.Body, from); err != nil {
-			resp.Body.Close()
-			return nil, err
-		}
+		return resp.Body, skip(resp.Body, from)
 	}
 	return resp.Body, nil
 }
 
+// skip reads what is not wanted; it closes what breaks off.
+func skip(body io.ReadCloser, bytes int64) error {
+	if _, err := io.CopyN(io.Discard, body, bytes); err != nil {
+		return errors.Join(err, body.Close())
+	}
+	return nil
+}
+
+// blobKey marks the context of a request for a blob, wherever that lies: at a registry, where it redirects to, or at a foreign
+// layer's own address. Blobs may be of any size, and are gone on with when the connection breaks.
+type blobKey struct{}
+
+func ofBlob(r *http.Request) bool { return r.Context().Value(blobKey{}) != nil }
+
 // configMost bounds an image's configuration.
-const configMost = 16 << 20
+const configMost = 4 << 20
 
 // Config reads an image's configuration and verifies it.
 func (s *Source) Config(ctx context.Context, d v1.Descriptor) ([]byte, error) {
@@ -158,6 +181,9 @@ func (s *Source) Config(ctx context.Context, d v1.Descriptor) ([]byte, error) {
 	sum := sha256.Sum256(data)
 	if got := hex.EncodeToString(sum[:]); int64(len(data)) != d.Size || got != d.Digest.Hex {
 		return nil, fmt.Errorf("config %s: the registry sent %d bytes with digest sha256:%s", d.Digest, len(data), got)
+	}
+	if err := spec.CheckDocument(data); err != nil {
+		return nil, fmt.Errorf("config %s: %w", d.Digest, err)
 	}
 	return data, nil
 }

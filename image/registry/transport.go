@@ -100,15 +100,8 @@ type bounded struct{ next http.RoundTripper }
 // RoundTrip implements http.RoundTripper.
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := b.next.RoundTrip(r)
-	if err != nil || strings.Contains(r.URL.Path, "/blobs/") || strings.Contains(r.Header.Get("Range"), "bytes") {
+	if err != nil || ofBlob(r) {
 		return resp, err
-	}
-	if redirected := r.Response; redirected != nil { // a blob may lie anywhere
-		for before := redirected; before != nil && before.Request != nil; before = before.Request.Response {
-			if strings.Contains(before.Request.URL.Path, "/blobs/") {
-				return resp, err
-			}
-		}
 	}
 	resp.Body = &boundedBody{ReadCloser: resp.Body, left: answerMost, from: r.URL.Redacted()}
 	return resp, nil

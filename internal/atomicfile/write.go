@@ -9,7 +9,16 @@ import (
 
 // Write makes path hold data, mode 0600, or leaves it as it was. When it returns nil, the file is on disk.
 func Write(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-") // mode 0600
+	if err := WriteBy(filepath.Dir(path), path, data); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// WriteBy is Write by way of a folder of the same file system, in which a crash may leave a file ".tmp-…" for somebody to clear
+// away. The file's content is on disk, its name perhaps later: a loss of power may leave the old file.
+func WriteBy(folder, path string, data []byte) error {
+	f, err := os.CreateTemp(folder, ".tmp-") // mode 0600
 	if err != nil {
 		return err
 	}
@@ -21,7 +30,7 @@ func Write(path string, data []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return SyncDir(filepath.Dir(path))
+	return nil
 }
 
 // SyncDir makes the names in a directory last.

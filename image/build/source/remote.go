@@ -13,6 +13,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"dhow/image/registry"
 )
 
 // IsURL tells what is fetched by HTTP.
@@ -26,7 +28,7 @@ func Get(ctx context.Context, address string) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := (&http.Client{Transport: registry.Patient(http.DefaultTransport)}).Do(request)
 	if err != nil {
 		return nil, err
 	}
