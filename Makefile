@@ -4,23 +4,27 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 K8S      := $(shell go list -m -f '{{.Version}}' k8s.io/apiserver 2>/dev/null | sed 's/^v0\./v1./')
 LDFLAGS  := -s -w -X dhow/cli.version=$(VERSION) -X k8s.io/component-base/version.gitVersion=$(K8S)+dhow
 BUILD    := go build -ldflags '$(LDFLAGS)'
+# grpcnotrace: gRPC's trace pages use html/template, which has the linker keep every method of everything
+SMALL    := nocluster,packed,shimbinary,grpcnotrace
+# of the machine that builds, whatever it builds for
+PACK     := GOARCH= go run ./internal/packed/pack
 
 .PHONY: build shim whole arm64 demo test lint e2e vm-test vm-clock clients bench bench-images bench-api conformance conformance-api judge runtime-validation podman-test gen clean
 
 build: shim whole ## bin/dhow, static
-	$(BUILD) -tags nocluster,packed,shimbinary -o bin/dhow .
+	$(BUILD) -tags $(SMALL) -o bin/dhow .
 
 shim: ## the part that holds a pod, which build puts into the binary
 	go build -ldflags '-s -w' -o container/shimbinary/shim ./container/shimbinary/program
-	sha256sum <container/shimbinary/shim >container/shimbinary/shim.sum
+	$(PACK) container/shimbinary/shim container/shimbinary/shim.packed
 
 whole: shim ## the whole program, which build packs into the one that starts fast
 	$(BUILD) -tags shimbinary -o bin/dhow-whole .
-	GOARCH= go run ./internal/packed/pack bin/dhow-whole cli/whole/program
+	$(PACK) bin/dhow-whole cli/whole/program
 
 arm64: export GOARCH = arm64
 arm64: shim whole ## bin/dhow-arm64, cross-compiled
-	$(BUILD) -tags nocluster,packed,shimbinary -o bin/dhow-arm64 .
+	$(BUILD) -tags $(SMALL) -o bin/dhow-arm64 .
 
 demo: build ## the main job, shown end to end, then cleaned up
 	bin/dhow demo

@@ -35,7 +35,8 @@ func newOCICommand(env *environment) *cobra.Command {
 		Long: `Run containers from OCI bundles, with the verbs and flags of runc.
 
 The same program called dhow-oci (a link to dhow) takes the verbs as they are: 'podman --runtime /usr/local/bin/dhow-oci'.`,
-		Version: version,
+		Version:     fmt.Sprintf("%s\nspec: %s\ngo: %s", version, specs.Version, runtime.Version()),
+		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: "dhow-oci"}, // in what --version says
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return f.misused(cmd, fmt.Errorf("unknown command %q", args[0]))
@@ -45,7 +46,6 @@ The same program called dhow-oci (a link to dhow) takes the verbs as they are: '
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.SetFlagErrorFunc(f.misused)
-	cmd.SetVersionTemplate(fmt.Sprintf("dhow-oci version {{.Version}}\nspec: %s\ngo: %s\n", specs.Version, runtime.Version()))
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&f.root, "root", "", "directory of the containers' states; default "+oci.DefaultRoot)
 	flags.StringVar(&f.log, "log", "", "file that errors are appended to as well")

@@ -9,9 +9,9 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"dhow/container/oci"
+	"dhow/engine/flagtext"
 )
 
 // ociUpdate are the flags of update, by name.
@@ -119,14 +119,14 @@ func setOCILimit(r *specs.LinuxResources, name, value string) error {
 	return nil
 }
 
-// ociBytes reads a number, or a quantity such as 512Mi.
+// ociBytes reads a number, or a size such as 512Mi.
 func ociBytes(text string) (int64, error) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, nil
 	}
-	q, err := resource.ParseQuantity(text)
+	n, err := flagtext.Bytes(text)
 	if err != nil {
 		return 0, fmt.Errorf("not a number of bytes such as 1048576 or 512Mi")
 	}
-	return q.Value(), nil
+	return n, nil
 }

@@ -1,7 +1,6 @@
 package container
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/container/shimbinary"
+	"dhow/internal/packed"
 	"dhow/internal/perboot"
 )
 
@@ -70,17 +70,21 @@ func startProgram(program *os.File, args []string, attr *os.ProcAttr) (*os.Proce
 	return os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", fd), args, attr)
 }
 
-var errNotBuiltIn = errors.New("no shim is built in")
-
 // openBuiltIn opens the program that was built in, by its file in dir, or by a sealed one in memory where that cannot be.
 func openBuiltIn(dir string) (*os.File, error) {
-	if shimbinary.Program == nil {
-		return nil, errNotBuiltIn
+	shim, err := shimbinary.Open()
+	if err != nil {
+		return nil, err
 	}
-	if f, err := placeBuiltIn(dir); err == nil {
+	if f, err := placeBuiltIn(shim, dir); err == nil {
 		return f, nil
 	}
-	fd, err := sealed(bytes.NewReader(shimbinary.Program))
+	unpacked, err := shim.InMemory()
+	if err != nil {
+		return nil, err
+	}
+	defer unpacked.Close()
+	fd, err := sealed(unpacked)
 	if err != nil {
 		return nil, err
 	}
@@ -88,17 +92,11 @@ func openBuiltIn(dir string) (*os.File, error) {
 }
 
 // placeBuiltIn: the users of a pod that has its own execute the file, too.
-func placeBuiltIn(dir string) (*os.File, error) {
+func placeBuiltIn(shim *packed.Program, dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	path, err := perboot.File{
-		Dir: dir, Version: shimbinary.Version(), Name: "shim", Mode: 0o555, Size: int64(len(shimbinary.Program)),
-		Write: func(f *os.File) error {
-			_, err := f.Write(shimbinary.Program)
-			return err
-		},
-	}.Path()
+	path, err := perboot.File{Dir: dir, Version: shim.Version(), Name: "shim", Mode: 0o555, Size: shim.Size(), Write: shim.Unpack}.Path()
 	if err != nil {
 		return nil, err
 	}

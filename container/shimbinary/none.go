@@ -2,7 +2,4 @@
 
 package shimbinary
 
-// Program is the shim's, nil where it was not built in.
-var Program []byte
-
-const sum = ""
+var program []byte

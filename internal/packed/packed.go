@@ -3,7 +3,6 @@ package packed
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -21,12 +20,14 @@ import (
 //	magic     8 bytes
 //	name      16 bytes, the first of the program's SHA-256
 //	size      uint64, bytes of the program
+//	code      two uint64, offsets in the program: where addresses were made absolute (filter.go)
+//	table     two uint64: where numbers were replaced by differences
 //	pieces    uint32, then a uint32 for each: its compressed length
 //	frames    one zstd frame (RFC 8878) a piece, each of pieceSize bytes but for the last
 const (
-	magic     = "dhowpak1"
+	magic     = "dhowpak2"
 	nameSize  = 16
-	pieceSize = 4 << 20
+	pieceSize = 8 << 20
 	// largest is far above what a program has, and keeps a damaged head from taking all memory.
 	largest = 1 << 30
 	// pageCluster is how much is written at once. The kernel keeps as large a block of memory for a file as was written in
@@ -36,39 +37,17 @@ const (
 
 // header is what precedes the lengths of the pieces.
 type header struct {
-	Magic  [len(magic)]byte
-	Name   [nameSize]byte
-	Length uint64
-	Pieces uint32
+	Magic       [len(magic)]byte
+	Name        [nameSize]byte
+	Length      uint64
+	Code, Table span
+	Pieces      uint32
 }
 
 // Program is a packed program.
 type Program struct {
 	header
 	frames [][]byte
-}
-
-// Pack compresses a program.
-func Pack(program []byte) ([]byte, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression))
-	if err != nil {
-		return nil, err
-	}
-	defer enc.Close()
-	var lengths []uint32
-	var frames []byte
-	for start := 0; start < len(program); start += pieceSize {
-		before := len(frames)
-		frames = enc.EncodeAll(program[start:min(start+pieceSize, len(program))], frames)
-		lengths = append(lengths, uint32(len(frames)-before))
-	}
-	sum := sha256.Sum256(program)
-	head := header{Magic: [len(magic)]byte([]byte(magic)), Name: [nameSize]byte(sum[:nameSize]), Length: uint64(len(program)), Pieces: uint32(len(lengths))}
-	var out bytes.Buffer
-	if err := errors.Join(binary.Write(&out, binary.LittleEndian, head), binary.Write(&out, binary.LittleEndian, lengths)); err != nil {
-		return nil, err
-	}
-	return append(out.Bytes(), frames...), nil
 }
 
 // Open reads the head of what Pack made. The program's pieces stay in data.
@@ -117,7 +96,10 @@ func (p *Program) Unpack(f *os.File) error {
 			if err != nil {
 				return fmt.Errorf("packed program: piece %d: %w", i+1, err)
 			}
-			return writeSmall(f, piece, int64(i)*pieceSize)
+			at := uint64(i) * pieceSize
+			shiftAddresses(p.Code.within(piece, at), toRelative)
+			sums(p.Table.within(piece, at))
+			return writeSmall(f, piece, int64(at))
 		})
 	}
 	return group.Wait()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -22,7 +23,7 @@ func program(t testing.TB) []byte {
 
 func packedProgram(t testing.TB, data []byte) *Program {
 	t.Helper()
-	out, err := Pack(data)
+	out, err := Pack(data, Library)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +59,25 @@ func TestAProgramComesOutAsItWasPacked(t *testing.T) {
 	}
 }
 
+// TestAProgramOfGoComesOutAsItWasPacked: code and tables in it are changed on their way.
+func TestAProgramOfGoComesOutAsItWasPacked(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := packedProgram(t, want)
+	if none := (span{}); runtime.GOARCH == "amd64" && (p.Code == none || p.Table == none) {
+		t.Errorf("code %v, table %v", p.Code, p.Table)
+	}
+	if got, err := unpack(t, p); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes of %d, %v", len(got), len(want), err)
+	}
+}
+
 func TestAProgramInMemoryRuns(t *testing.T) {
 	want, err := os.ReadFile("/bin/true")
 	if err != nil {
@@ -81,7 +101,7 @@ func TestVersionsDifferAsProgramsDo(t *testing.T) {
 }
 
 func TestADamagedPackIsRefused(t *testing.T) {
-	good, err := Pack(program(t))
+	good, err := Pack(program(t), Library)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +121,7 @@ func TestADamagedPackIsRefused(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	good, err := Pack([]byte("program"))
+	good, err := Pack([]byte("program"), Library)
 	if err != nil {
 		f.Fatal(err)
 	}
