@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/cgroups"
@@ -213,8 +214,14 @@ func (r *rig) settled() {
 		if !strings.Contains(r.status(c.Id).LogPath, "-short.log") {
 			continue
 		}
-		if s := r.status(c.Id); s.State != cri.ContainerState_CONTAINER_CREATED && r.waitExit(c.Id).ExitCode != 3 {
-			r.t.Errorf("a container that ended meanwhile is %v", s)
+		if r.status(c.Id).State == cri.ContainerState_CONTAINER_CREATED {
+			continue
+		}
+		end := r.waitExit(c.Id)
+		pod, err := r.engine.PodSandboxStatus(context.Background(), c.PodSandboxId)
+		check(r.t, err)
+		if removed := pod.State != cri.PodSandboxState_SANDBOX_READY && end.ExitCode == 137; end.ExitCode != 3 && !removed {
+			r.t.Errorf("a container that ended meanwhile is %v", end)
 		}
 	}
 }
@@ -225,6 +232,29 @@ func (r *rig) removeAll() {
 	check(r.t, err)
 	for _, p := range pods {
 		check(r.t, r.engine.RemovePodSandbox(context.Background(), p.Id))
+	}
+}
+
+// A crash while a container's folder is being removed leaves what is known to be half-made, not a container without its end.
+func TestARemovalBeginsWithTheRecord(t *testing.T) {
+	r := newRig(t)
+	id := r.launch(command("true"))
+	r.waitExit(id)
+	watch, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	check(t, err)
+	defer unix.Close(watch)
+	_, err = unix.InotifyAddWatch(watch, filepath.Join(r.config.StateDir, r.id, containersDir, id), unix.IN_DELETE)
+	check(t, err)
+	check(t, r.engine.RemoveContainer(context.Background(), id))
+	events := make([]byte, 4096)
+	n, err := unix.Read(watch, events)
+	check(t, err)
+	if n < unix.SizeofInotifyEvent {
+		t.Fatalf("%d bytes tell of what was removed", n)
+	}
+	first, _, _ := strings.Cut(string(events[unix.SizeofInotifyEvent:n]), "\x00")
+	if first != containerFile {
+		t.Errorf("%s is removed first", first)
 	}
 }
 

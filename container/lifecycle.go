@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -258,6 +259,10 @@ func (e *Engine) unmakeContainer(c *container) error {
 	}
 	if c.state() != cri.ContainerState_CONTAINER_CREATED {
 		c.runPoststop()
+	}
+	// Its record goes first: without its end, after a crash, it would run for ever.
+	if err := os.Remove(filepath.Join(c.dir, containerFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return os.RemoveAll(c.dir)
 }
