@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dhow/container/oci"
+	signalname "dhow/container/signals"
 )
 
 // ociFlags are those that come before the verb.
@@ -202,7 +203,7 @@ func (f *ociFlags) killCommand() *cobra.Command {
 		if len(args) > 1 {
 			name = args[1]
 		}
-		signal, err := oci.Signal(name)
+		signal, err := signalname.Parse(name)
 		if err != nil {
 			return err
 		}

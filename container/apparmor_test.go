@@ -9,6 +9,7 @@ import (
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/confine"
 	"dhow/internal/apparmortest"
 )
 
@@ -32,7 +33,7 @@ func profileIsRefused(t *testing.T) {
 }
 
 func TestContainersAreConfinedByAppArmor(t *testing.T) {
-	if !appArmorEnabled() {
+	if !confine.AppArmorEnabled() {
 		leftOut(t, "confining by AppArmor: this kernel has none enabled")
 		profileIsRefused(t)
 		return
@@ -52,8 +53,8 @@ func TestContainersAreConfinedByAppArmor(t *testing.T) {
 		{"named and privileged", local, "", true, named + " (complain)", named + " (complain)"},
 		{"unconfined", &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Unconfined}, "", false, "unconfined", "unconfined"},
 		{"unconfined in the old field", nil, "unconfined", false, "unconfined", "unconfined"},
-		{"the default", &cri.SecurityProfile{ProfileType: cri.SecurityProfile_RuntimeDefault}, "", false, "unconfined", DefaultAppArmor + " (complain)"},
-		{"nothing said", nil, "", false, "unconfined", DefaultAppArmor + " (complain)"},
+		{"the default", &cri.SecurityProfile{ProfileType: cri.SecurityProfile_RuntimeDefault}, "", false, "unconfined", confine.DefaultAppArmor + " (complain)"},
+		{"nothing said", nil, "", false, "unconfined", confine.DefaultAppArmor + " (complain)"},
 		{"nothing said and privileged", nil, "", true, "unconfined", "unconfined"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -74,7 +75,7 @@ func TestContainersAreConfinedByAppArmor(t *testing.T) {
 			if got := now(); got != c.want {
 				t.Errorf("it is %s, want %s", got, c.want)
 			}
-			apparmortest.Load(t, DefaultAppArmor, apparmortest.Complain)
+			apparmortest.Load(t, confine.DefaultAppArmor, apparmortest.Complain)
 			if got := now(); got != c.then {
 				t.Errorf("with a default profile it is %s, want %s", got, c.then)
 			}

@@ -25,6 +25,9 @@ func (e *Engine) StartAttached(ctx context.Context, id string, streams Streams, 
 	if _, err := conn.Receive(&reply); err != nil {
 		return fmt.Errorf("attach to container %s: %w", id, err)
 	}
+	if reply.Error != "" {
+		return fmt.Errorf("attach to container %s: %s", id, reply.Error)
+	}
 	if err := e.StartContainer(ctx, id); err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"dhow/container/confine"
 )
 
 // BenchmarkRunExit runs /bin/true to its end and removes it: by this engine in a pod of its own and in one that runs
@@ -116,7 +118,9 @@ func hideUnified(b *testing.B) {
 
 // equivalent is what the engine gives a container, as an OCI specification.
 func equivalent(b *testing.B, root string) *specs.Spec {
-	names := capabilityList(maskOf(defaultCapabilities))
+	mask, err := confine.Capabilities(nil)
+	check(b, err)
+	names := confine.CapabilityNames(mask)
 	caps := &specs.LinuxCapabilities{Bounding: names, Effective: names, Permitted: names}
 	flags := []string{"nosuid", "noexec", "nodev"}
 	spec := &specs.Spec{
@@ -140,7 +144,6 @@ func equivalent(b *testing.B, root string) *specs.Spec {
 			},
 		},
 	}
-	var err error
 	spec.Linux.Seccomp, err = seccomp.GetDefaultProfile(spec)
 	check(b, err)
 	return spec

@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/changes"
+	"dhow/container/confine"
 	"dhow/container/shim"
 )
 
@@ -88,13 +92,13 @@ func (e *Engine) Details(ctx context.Context, id string) (*Details, error) {
 	if err := readJSON(c.dir+"/"+specFile, &spec); err != nil {
 		return nil, err
 	}
-	running := c.state() == cri.ContainerState_CONTAINER_RUNNING
 	_ = c.readRecords() // an engine that does not Run looks for itself
+	running := c.state() == cri.ContainerState_CONTAINER_RUNNING
 	c.mu.Lock()
 	d := &Details{
 		SandboxID: c.sandbox.ID, Restarts: c.start.Restarts, Restarting: running && c.start.Pid == 0, Last: c.start.Last, Exit: c.exit,
-		Cgroup: string(c.Cgroup), Dir: c.dir, Root: spec.Root.Plain, Lower: spec.Root.Lower, Upper: spec.Root.Upper, Extra: c.Extra, Config: c.config,
-		Args: spec.Process.Args, Env: spec.Process.Env, Cwd: spec.Process.Cwd, User: spec.Process.User, Capabilities: capabilityList(spec.Process.Capabilities),
+		Cgroup: string(c.Cgroup), Dir: c.dir, Root: spec.Root.Plain, Lower: spec.Root.Lower, Upper: spec.Root.Upper, Extra: c.Extra, Config: proto.Clone(c.config).(*cri.ContainerConfig),
+		Args: spec.Process.Args, Env: spec.Process.Env, Cwd: spec.Process.Cwd, User: spec.Process.User, Capabilities: confine.CapabilityNames(spec.Process.Capabilities),
 	}
 	c.mu.Unlock()
 	if u := c.sandbox.Users; u != nil {
@@ -140,4 +144,24 @@ func closeFiles(files []*os.File) {
 	for _, f := range files {
 		f.Close()
 	}
+}
+
+// Changes lists what the container has done to its root, by path. Mount points that were made for it do not count.
+func (e *Engine) Changes(_ context.Context, id string) ([]changes.Change, error) {
+	c, err := e.container(id)
+	if err != nil {
+		return nil, err
+	}
+	var spec shim.Container
+	if err := readJSON(filepath.Join(c.dir, specFile), &spec); err != nil {
+		return nil, err
+	}
+	if spec.Root.Upper == "" {
+		return nil, fmt.Errorf("container %s: its root is a plain directory, which remembers no changes", id)
+	}
+	var targets []string
+	for _, m := range spec.Mounts {
+		targets = append(targets, m.Target)
+	}
+	return changes.Of(spec.Root.Lower, spec.Root.Upper, targets)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/shim"
@@ -21,6 +22,9 @@ func (e *Engine) CreateContainer(ctx context.Context, sandboxID string, config *
 
 // CreateContainerWith is CreateContainer with what CRI has no words for.
 func (e *Engine) CreateContainerWith(ctx context.Context, sandboxID string, config *cri.ContainerConfig, _ *cri.PodSandboxConfig, extra Extra) (string, error) {
+	if config == nil {
+		return "", errors.New("create container: it has no configuration")
+	}
 	if err := extra.check(); err != nil {
 		return "", fmt.Errorf("create container %s: %w", config.GetMetadata().GetName(), err)
 	}
@@ -31,22 +35,40 @@ func (e *Engine) CreateContainerWith(ctx context.Context, sandboxID string, conf
 	if s.Stopped {
 		return "", fmt.Errorf("create container %s: its sandbox has stopped", config.GetMetadata().GetName())
 	}
+	config = proto.Clone(config).(*cri.ContainerConfig) // updates change it
 	c := &container{ID: newID(), Created: time.Now().UnixNano(), config: config, Extra: extra, sandbox: s, exited: make(chan struct{})}
 	c.dir = filepath.Join(s.dir, containersDir, c.ID)
 	c.Cgroup = s.Cgroup.In(c.ID)
-	if err := e.makeContainer(ctx, c); err != nil {
-		return "", errors.Join(fmt.Errorf("create container %s: %w", config.GetMetadata().GetName(), err), e.unmakeContainer(c))
+	err = e.makeContainer(ctx, c)
+	if err == nil {
+		err = e.add(c)
 	}
-	e.mu.Lock()
-	s.containers[c.ID] = c
-	e.containers[c.ID] = c
-	e.mu.Unlock()
+	if err != nil {
+		err = errors.Join(fmt.Errorf("create container %s: %w", config.GetMetadata().GetName(), err), e.unmakeContainer(c))
+		s.Cgroup.RemoveEmpty(e.parent()) // where the sandbox has gone meanwhile, it was made anew
+		return "", err
+	}
 	e.emit(cri.ContainerEventType_CONTAINER_CREATED_EVENT, c.ID, s)
 	return c.ID, nil
 }
 
+// add makes a container known, unless its sandbox was stopped while it was made.
+func (e *Engine) add(c *container) error {
+	s := c.sandbox
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Stopped {
+		return errors.New("its sandbox has stopped")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s.containers[c.ID] = c
+	e.containers[c.ID] = c
+	return nil
+}
+
 func (e *Engine) makeContainer(ctx context.Context, c *container) error {
-	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+	if err := os.Mkdir(c.dir, 0o700); err != nil { // not what it is in: that may just be removed
 		return err
 	}
 	asked, extra := c.config, c.Extra

@@ -7,6 +7,7 @@ import (
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/cdi"
 	"dhow/container/shim"
 )
 
@@ -41,4 +42,27 @@ func hostDevices() ([]shim.Device, error) {
 		return nil
 	})
 	return found, err
+}
+
+// withDevices is the configuration and what else is asked for, with what CDI's descriptions of its devices add.
+func withDevices(config *cri.ContainerConfig, extra Extra) (*cri.ContainerConfig, Extra, error) {
+	var names []string
+	for _, d := range config.GetCDIDevices() {
+		names = append(names, d.Name)
+	}
+	if len(names) == 0 {
+		return config, extra, nil
+	}
+	edits, err := cdi.Resolve(cdi.Dirs, names)
+	if err != nil {
+		return nil, extra, err
+	}
+	if config, err = edits.Apply(config); err != nil {
+		return nil, extra, err
+	}
+	for _, gid := range edits.AdditionalGIDs {
+		extra.Groups = append(extra.Groups[:len(extra.Groups):len(extra.Groups)], fmt.Sprint(gid))
+	}
+	extra.Hooks, err = edits.With(extra.Hooks)
+	return config, extra, err
 }

@@ -14,6 +14,7 @@ import (
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/confine"
 	// The binary plays the shim's part, too; see the package.
 	_ "dhow/container/shimentry"
 )
@@ -102,7 +103,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	}
 	e.mu.Unlock()
-	e.tellLabels()
+	if confine.DefaultAppArmorMissing() {
+		e.log.Info("no default AppArmor profile is loaded: containers run without, unless they name one", "profile", confine.DefaultAppArmor)
+	}
 	close(e.ready)
 	<-ctx.Done()
 	e.mu.Lock()

@@ -11,6 +11,7 @@ import (
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/confine"
 	"dhow/container/shim"
 )
 
@@ -75,7 +76,7 @@ func (o ExecOptions) adapt(p *shim.Process) error {
 		return nil
 	}
 	var err error
-	p.Capabilities, err = own(1<<len(capabilityNames) - 1)
+	p.Capabilities, err = confine.OwnCapabilities()
 	p.Seccomp, p.NoNewPrivileges = nil, false
 	return err
 }
@@ -137,7 +138,9 @@ func end(ctx context.Context, conn shim.Conn, streams Streams, pipes *pipes) (in
 	if reply.Error != "" {
 		return 0, errors.New(reply.Error)
 	}
-	pipes.drain()
+	if err := pipes.drain(ctx); err != nil {
+		return 0, err
+	}
 	if reply.Exit == nil {
 		return 0, nil
 	}
@@ -240,8 +243,20 @@ func (p *pipes) given() {
 	p.theirs = nil
 }
 
-// drain waits for the last of the output.
-func (p *pipes) drain() { p.output.Wait() }
+// drain waits for the last of the output: what the command has left behind may hold it for as long as it lives.
+func (p *pipes) drain(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.output.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
 
 func (p *pipes) close() {
 	p.given()
@@ -262,6 +277,7 @@ func (e *Engine) PortForward(ctx context.Context, sandboxID string, port int32, 
 		return err
 	}
 	if len(files) != 1 {
+		closeFiles(files)
 		return errors.New("shim: no connection came")
 	}
 	pod, err := net.FileConn(files[0])

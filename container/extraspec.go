@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/container/shim"
+	"dhow/container/signals"
 )
 
 // check refuses what makes no sense on any machine.
@@ -24,7 +25,7 @@ func (x *Extra) check() error {
 		}
 	}
 	if x.StopSignal != "" {
-		if _, err := signalNumber(x.StopSignal); err != nil {
+		if _, err := signals.Parse(x.StopSignal); err != nil {
 			return fmt.Errorf("stop signal: %w", err)
 		}
 	}

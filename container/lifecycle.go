@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,14 +9,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/shim"
+	"dhow/container/signals"
 )
 
 // StartContainer implements Runtime.
@@ -128,7 +128,7 @@ func (e *Engine) StopWith(_ context.Context, id, signal string) error {
 	if err != nil {
 		return err
 	}
-	sig, err := signalNumber(signal)
+	sig, err := signals.Parse(signal)
 	if err != nil {
 		return fmt.Errorf("stop container %s: %w", id, err)
 	}
@@ -141,7 +141,7 @@ func (e *Engine) Kill(_ context.Context, id, signal string) error {
 	if err != nil {
 		return err
 	}
-	sig, err := signalNumber(signal)
+	sig, err := signals.Parse(signal)
 	if err != nil {
 		return fmt.Errorf("kill container %s: %w", id, err)
 	}
@@ -185,41 +185,20 @@ func (c *container) ended(ctx context.Context, within time.Duration) bool {
 	}
 }
 
-// stopSignal is the configuration's, the image's, or SIGTERM.
+// stopSignal is the configuration's, the image's, or SIGTERM, also where theirs is none.
 func (c *container) stopSignal() (unix.Signal, error) {
-	if c.Extra.StopSignal != "" {
-		return signalNumber(c.Extra.StopSignal)
+	name := cmp.Or(c.Extra.StopSignal, c.Stop)
+	if s := c.config.StopSignal; c.Extra.StopSignal == "" && s != cri.Signal_SIGNAL_RUNTIME_DEFAULT {
+		name = s.String()
 	}
-	if s := c.config.StopSignal; s != cri.Signal_SIGNAL_RUNTIME_DEFAULT {
-		return signalNumber(s.String())
+	if name == "" {
+		return unix.SIGTERM, nil
 	}
-	if c.Stop != "" {
-		return signalNumber(c.Stop)
+	sig, err := signals.Parse(name)
+	if err != nil {
+		return unix.SIGTERM, err
 	}
-	return unix.SIGTERM, nil
-}
-
-// signalNumber reads "SIGTERM", "TERM", "15" or "SIGRTMIN+3".
-func signalNumber(text string) (unix.Signal, error) {
-	if n, err := strconv.Atoi(text); err == nil {
-		if n < 0 || n > 64 {
-			return unix.SIGTERM, fmt.Errorf("signal %d is not between 0 and 64", n)
-		}
-		return unix.Signal(n), nil
-	}
-	name := strings.TrimPrefix(strings.ToUpper(text), "SIGNAL_") // CRI's spelling
-	if !strings.HasPrefix(name, "SIG") {
-		name = "SIG" + name
-	}
-	if rest, ok := strings.CutPrefix(name, "SIGRTMIN"); ok {
-		rest = strings.TrimPrefix(strings.TrimPrefix(rest, "PLUS"), "+")
-		n, err := strconv.Atoi("0" + rest)
-		return unix.Signal(34 + n), err
-	}
-	if sig := unix.SignalNum(name); sig != 0 {
-		return sig, nil
-	}
-	return unix.SIGTERM, fmt.Errorf("unknown signal %q", text)
+	return sig, nil
 }
 
 // RemoveContainer implements Runtime.

@@ -1,7 +1,6 @@
 package container
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/confine"
 	"dhow/container/shim"
 	"dhow/internal/rootfs"
 )
@@ -44,7 +44,7 @@ func (c *container) mount(i int, m *cri.Mount) (shim.Mount, error) {
 	}
 	out.Source, err = filepath.EvalSymlinks(m.HostPath)
 	if err == nil && m.SelinuxRelabel {
-		err = relabel(out.Source, c.config.GetLinux().GetSecurityContext().GetSelinuxOptions())
+		err = confine.Relabel(out.Source, c.config.GetLinux().GetSecurityContext().GetSelinuxOptions())
 	}
 	return out, err
 }
@@ -112,31 +112,4 @@ func (e *Engine) forgetImages(c *container) error {
 		err = errors.Join(err, e.config.Images.RemoveSnapshot(context.Background(), key))
 	}
 	return err
-}
-
-// relabel lets containers of an SELinux context use files of the machine. Without SELinux there are no labels to change.
-func relabel(dir string, o *cri.SELinuxOption) error {
-	if _, err := os.Stat("/sys/fs/selinux/enforce"); err != nil {
-		return nil
-	}
-	if slices.Contains([]string{"/", "/etc", "/home", "/root", "/usr", "/var"}, dir) {
-		return fmt.Errorf("SELinux relabeling of %s is not allowed: the machine needs its labels", dir)
-	}
-	return labelAll(dir, "security.selinux", strings.Join([]string{"system_u", "object_r", "container_file_t", cmp.Or(o.GetLevel(), "s0")}, ":"))
-}
-
-// labelAll gives a file, and all below a directory, an attribute's value.
-func labelAll(dir, attribute, label string) error {
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err == nil {
-			err = unix.Lsetxattr(path, attribute, []byte(label), 0)
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // it has gone meanwhile
-		}
-		if err != nil {
-			return fmt.Errorf("relabel %s: %w", path, err)
-		}
-		return nil
-	})
 }

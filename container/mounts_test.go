@@ -69,22 +69,6 @@ func TestReadOnlyMountsCanBeSoRecursively(t *testing.T) {
 	}
 }
 
-func TestLabelsReachAllFilesBelow(t *testing.T) {
-	dir := t.TempDir()
-	below := filepath.Join(dir, "a", "b")
-	check(t, os.MkdirAll(filepath.Dir(below), 0o755))
-	check(t, os.WriteFile(below, nil, 0o644))
-	check(t, labelAll(dir, "trusted.dhow", "label"))
-	value := make([]byte, 10)
-	n, err := unix.Lgetxattr(below, "trusted.dhow", value)
-	if err != nil || string(value[:n]) != "label" {
-		t.Errorf("%q, %v", value[:max(n, 0)], err)
-	}
-	if err := relabel("/usr", nil); err != nil && !strings.Contains(err.Error(), "not allowed") {
-		t.Errorf("without SELinux: %v", err)
-	}
-}
-
 func TestAMountedImageIsKeptAndGivenBack(t *testing.T) {
 	r := newRig(t)
 	images := &countedImages{Images: r.engine.config.Images, have: map[string]bool{}}

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/confine"
 	"dhow/container/shim"
 )
 
@@ -94,30 +94,11 @@ func (c *container) names(spec *shim.Container) error {
 
 // maySet says whether a sysctl is of a namespace that is not the machine's.
 func (c *container) maySet(name string, spec *shim.Container) error {
-	dotted := strings.ReplaceAll(name, "/", ".")
-	pod := c.sandbox.namespaces()
-	has := func(kind uint64, mode NamespaceMode, pods bool) bool {
-		return spec.Own&kind != 0 || mode == "" && pods
-	}
-	ownNet := has(unix.CLONE_NEWNET, c.Extra.Network, pod.Network != cri.NamespaceMode_NODE)
-	ownIPC := has(unix.CLONE_NEWIPC, c.Extra.IPC, pod.Ipc != cri.NamespaceMode_NODE)
-	ownUTS := has(unix.CLONE_NEWUTS, c.Extra.UTS, pod.Network != cri.NamespaceMode_NODE)
-	var own bool
-	var whose string
-	switch {
-	case strings.HasPrefix(dotted, "net."):
-		own, whose = ownNet, "network"
-	case strings.HasPrefix(dotted, "kernel.msg"), strings.HasPrefix(dotted, "kernel.shm"), dotted == "kernel.sem", strings.HasPrefix(dotted, "fs.mqueue."):
-		own, whose = ownIPC, "ipc"
-	case dotted == "kernel.domainname", dotted == "kernel.hostname":
-		own, whose = ownUTS, "uts"
-	default:
-		return fmt.Errorf("sysctl %s is the whole machine's; a container can set net.*, kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.* and kernel.domainname", name)
-	}
-	if !own {
-		return fmt.Errorf("sysctl %s needs a %s namespace that is not the machine's or another container's", name, whose)
-	}
-	return nil
+	pod := c.sandbox.owned()
+	return confine.CheckSysctl(name, func(kind uint64) bool {
+		mode := map[uint64]NamespaceMode{unix.CLONE_NEWNET: c.Extra.Network, unix.CLONE_NEWIPC: c.Extra.IPC, unix.CLONE_NEWUTS: c.Extra.UTS}[kind]
+		return spec.Own&kind != 0 || mode == "" && pod&kind != 0
+	})
 }
 
 // openNamespaces opens those that a container joins, in the order of its spec.
@@ -192,6 +173,7 @@ func (c *container) first() (*os.File, error) {
 		return nil, err
 	}
 	if len(files) != 1 {
+		closeFiles(files)
 		return nil, errors.New("shim: no process came")
 	}
 	return files[0], nil

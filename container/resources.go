@@ -139,16 +139,19 @@ func (e *Engine) UpdateContainerWith(_ context.Context, id string, r *cri.LinuxC
 			return fmt.Errorf("update container %s: %w", id, err)
 		}
 	}
-	if r != nil {
-		c.keepLimits(r)
-	}
-	c.Extra.take(&extra)
+	c.keep(r, &extra)
 	return c.save()
 }
 
-// keepLimits puts what an update has changed into the configuration; what is zero stays as it is. Statuses that were given
+// keep puts what an update has changed into the configuration; what is zero stays as it is. Statuses that were given
 // out keep what they had.
-func (c *container) keepLimits(r *cri.LinuxContainerResources) {
+func (c *container) keep(r *cri.LinuxContainerResources, extra *Extra) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Extra.take(extra)
+	if r == nil {
+		return
+	}
 	have := &cri.LinuxContainerResources{}
 	if old := c.config.GetLinux().GetResources(); old != nil {
 		have = proto.Clone(old).(*cri.LinuxContainerResources)
@@ -157,8 +160,6 @@ func (c *container) keepLimits(r *cri.LinuxContainerResources) {
 		have.HugepageLimits = nil
 	}
 	proto.Merge(have, r)
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.config.Linux == nil {
 		c.config.Linux = &cri.LinuxContainerConfig{}
 	}
@@ -240,11 +241,10 @@ func (e *Engine) UpdatePodSandboxResources(_ context.Context, id string, r *cri.
 	if err != nil {
 		return fmt.Errorf("update resources of sandbox %s: %w", id, err)
 	}
-	config := proto.Clone(s.config).(*cri.PodSandboxConfig) // others read the old one
+	config := proto.Clone(s.config).(*cri.PodSandboxConfig) // others read this one; its limits are for making the group
 	if config.Linux == nil {
 		config.Linux = &cri.LinuxPodSandboxConfig{}
 	}
 	config.Linux.Resources = r
-	s.config = config
-	return s.save()
+	return s.record(config)
 }

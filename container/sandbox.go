@@ -15,6 +15,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/cgroups"
+	"dhow/container/confine"
 	"dhow/container/shim"
 	"dhow/internal/filelock"
 )
@@ -24,11 +25,17 @@ func (e *Engine) RunPodSandbox(ctx context.Context, config *cri.PodSandboxConfig
 	if handler != "" && handler != handlerName {
 		return "", fmt.Errorf("no runtime handler %q is configured (there is: dhow)", handler)
 	}
+	if config == nil {
+		return "", errors.New("run sandbox: it has no configuration")
+	}
 	s := &sandbox{ID: newID(), Created: time.Now().UnixNano(), config: config, containers: map[string]*container{}}
 	s.dir = filepath.Join(e.config.StateDir, s.ID)
 	s.Cgroup = e.parent().In("pod" + s.ID[:12])
 	if p := config.GetLinux().GetCgroupParent(); p != "" {
 		s.Cgroup = e.parent().In(p)
+	}
+	if err := s.check(); err != nil {
+		return "", fmt.Errorf("run sandbox of pod %s/%s: %w", config.GetMetadata().GetNamespace(), config.GetMetadata().GetName(), err)
 	}
 	if err := e.makeSandbox(ctx, s); err != nil {
 		return "", errors.Join(fmt.Errorf("run sandbox of pod %s/%s: %w", config.GetMetadata().GetNamespace(), config.GetMetadata().GetName(), err), e.unmake(s))
@@ -56,7 +63,7 @@ func (e *Engine) beginSandbox(s *sandbox) error {
 	if err := e.chooseUsers(s); err != nil {
 		return err
 	}
-	return s.save()
+	return s.record(s.config)
 }
 
 // lockMaking is shared by those who make folders of sandboxes that have no record yet; who has it alone knows that such a
@@ -127,20 +134,37 @@ func (s *sandbox) namespaces() *cri.NamespaceOption {
 
 func (s *sandbox) ownNetwork() bool { return s.namespaces().Network != cri.NamespaceMode_NODE }
 
+// owned are the namespaces, as CLONE_NEW… flags, that the pod has of its own and its containers share.
+func (s *sandbox) owned() uint64 {
+	ns, own := s.namespaces(), uint64(0)
+	if ns.Network != cri.NamespaceMode_NODE {
+		own |= unix.CLONE_NEWNET | unix.CLONE_NEWUTS
+	}
+	if ns.Ipc != cri.NamespaceMode_NODE {
+		own |= unix.CLONE_NEWIPC
+	}
+	if ns.Pid == cri.NamespaceMode_POD {
+		own |= unix.CLONE_NEWPID
+	}
+	return own
+}
+
+// check refuses what would change the machine.
+func (s *sandbox) check() error {
+	for name := range s.config.GetLinux().GetSysctls() {
+		if err := confine.CheckSysctl(name, func(kind uint64) bool { return s.owned()&kind != 0 }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // startShim runs this program's shim in namespaces of the pod's own, and waits until it serves.
 func (s *sandbox) startShim(exe *os.File, cgroupDirs []string) error {
 	setup := shim.Setup{OwnNetwork: s.ownNetwork(), Sysctls: s.config.GetLinux().GetSysctls(), UserNS: s.Users != nil}
-	flags := uintptr(0)
-	ns := s.namespaces()
-	if ns.Network != cri.NamespaceMode_NODE {
-		flags |= unix.CLONE_NEWNET | unix.CLONE_NEWUTS
+	flags := uintptr(s.owned())
+	if s.ownNetwork() {
 		setup.Hostname = s.config.Hostname
-	}
-	if ns.Ipc != cri.NamespaceMode_NODE {
-		flags |= unix.CLONE_NEWIPC
-	}
-	if ns.Pid == cri.NamespaceMode_POD {
-		flags |= unix.CLONE_NEWPID
 	}
 	text, err := json.Marshal(setup)
 	if err != nil {
@@ -173,10 +197,15 @@ func (s *sandbox) startShim(exe *os.File, cgroupDirs []string) error {
 
 // fork starts the shim in a session of its own, so that it outlives the daemon.
 func (s *sandbox) fork(exe, listener *os.File, setup string, flags uintptr, cgroupDirs []string, h *holder) (report *os.File, err error) {
-	report, write, err := os.Pipe()
+	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			read.Close()
+		}
+	}()
 	defer write.Close()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -208,12 +237,11 @@ func (s *sandbox) fork(exe, listener *os.File, setup string, flags uintptr, cgro
 		return err
 	})
 	if err != nil {
-		report.Close()
 		return nil, err
 	}
 	s.ShimPID, s.Boot = p.Pid, startTime(p.Pid)
 	go func() { _, _ = p.Wait() }() // while the daemon lives it must reap its child
-	return report, nil
+	return read, nil
 }
 
 // StopPodSandbox implements Runtime.

@@ -329,7 +329,8 @@ func (s *sandbox) ask(r shim.Request, files ...*os.File) (shim.Reply, []*os.File
 		return reply, nil, fmt.Errorf("shim: %w", err)
 	}
 	if reply.Error != "" {
-		return reply, got, errors.New(reply.Error)
+		closeFiles(got)
+		return reply, nil, errors.New(reply.Error)
 	}
 	return reply, got, nil
 }

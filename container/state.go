@@ -90,12 +90,17 @@ func newID() string {
 	return hex.EncodeToString(b)
 }
 
-func (s *sandbox) save() error {
-	data, err := protojson.Marshal(s.config)
+// record saves the sandbox with its configuration, which may differ from the one that it was made by in its limits.
+func (s *sandbox) record(config *cri.PodSandboxConfig) error {
+	data, err := protojson.Marshal(config)
 	if err != nil {
 		return err
 	}
 	s.Spec = data
+	return s.save()
+}
+
+func (s *sandbox) save() error {
 	return writeJSON(filepath.Join(s.dir, sandboxFile), s)
 }
 

@@ -13,6 +13,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/shim"
+	"dhow/internal/filelock"
 )
 
 // users are the ids that a pod's user namespace has on the machine.
@@ -84,7 +85,10 @@ func (e *Engine) takeBlock(id string) (uint32, error) {
 			return 0, err
 		}
 		_, err = f.WriteString(id)
-		return block, errors.Join(err, f.Close())
+		if err = errors.Join(err, f.Close()); err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+		return block, err
 	}
 	return 0, errors.New("all ranges of ids for user namespaces are taken")
 }
@@ -101,13 +105,18 @@ func (e *Engine) releaseUsers(s *sandbox) error {
 	return err
 }
 
-// clearBlocks gives back what sandboxes had that are no more.
+// clearBlocks gives back what sandboxes had that are no more. Whoever takes a range has not made its record yet.
 func (e *Engine) clearBlocks() error {
 	dir := filepath.Join(e.config.StateDir, idsDir)
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	unlock, err := e.lockMaking(filelock.Exclusive)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}

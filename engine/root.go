@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dhow/container"
+	"dhow/container/changes"
 	"dhow/internal/rootfs"
 )
 
@@ -107,7 +107,7 @@ func (s *Service) Stat(ctx context.Context, ref, name string) (fs.FileInfo, erro
 }
 
 // Changes lists what a container has done to its root.
-func (s *Service) Changes(ctx context.Context, ref string) ([]container.Change, error) {
+func (s *Service) Changes(ctx context.Context, ref string) ([]changes.Change, error) {
 	c, err := s.Get(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (s *Service) Changes(ctx context.Context, ref string) ([]container.Change, 
 	if err != nil {
 		return nil, err
 	}
-	return container.ChangesOf(snapshot.Lower, snapshot.Upper, ignored(c))
+	return changes.Of(snapshot.Lower, snapshot.Upper, ignored(c))
 }
 
 // ignored are the files and directories that were made for mounts.

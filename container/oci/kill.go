@@ -4,53 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/cgroups"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
-
-// Signal reads a signal's name, with or without SIG, or number.
-func Signal(text string) (unix.Signal, error) {
-	if n, err := strconv.Atoi(text); err == nil && n >= 0 && n <= 64 {
-		return unix.Signal(n), nil
-	}
-	name := strings.ToUpper(text)
-	if !strings.HasPrefix(name, "SIG") {
-		name = "SIG" + name
-	}
-	if sig := unix.SignalNum(name); sig != 0 {
-		return sig, nil
-	}
-	if n, ok := realtime(name); ok {
-		return n, nil
-	}
-	return 0, fmt.Errorf("unknown signal %q", text)
-}
-
-// realtime are SIGRTMIN (34, as C libraries have it) to SIGRTMAX.
-func realtime(name string) (unix.Signal, bool) {
-	for prefix, base := range map[string]int{"SIGRTMIN": 34, "SIGRTMAX": 64} {
-		rest, ok := strings.CutPrefix(name, prefix)
-		if !ok {
-			continue
-		}
-		n := 0
-		if rest != "" {
-			var err error
-			if n, err = strconv.Atoi(rest); err != nil {
-				return 0, false
-			}
-		}
-		if n += base; n >= 34 && n <= 64 {
-			return unix.Signal(n), true
-		}
-	}
-	return 0, false
-}
 
 // Kill sends a signal to the first process, or to all. A container that shares its processes' namespace has no kernel to
 // kill the others when the first ends, so SIGKILL goes to all of them.
