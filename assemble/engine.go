@@ -1,6 +1,7 @@
 package assemble
 
 import (
+	"context"
 	"path"
 
 	"dhow/container"
@@ -45,4 +46,12 @@ func Standalone(c Local, program []string) (*engine.Service, *image.Store, error
 		Images: images, Program: program, Log: c.Log,
 	})
 	return service, images, err
+}
+
+// CleanUp takes down the end of one of Standalone's containers.
+func CleanUp(ctx context.Context, c Local, program []string, id string) error {
+	return engine.CleanUp(ctx, c.Engine, id, func() (*engine.Service, error) {
+		service, _, err := Standalone(c, program)
+		return service, err
+	})
 }

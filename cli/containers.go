@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+
+	"dhow/assemble"
 )
 
 // containerCommands are docker's for containers, and the groups of commands.
@@ -29,7 +31,7 @@ func newContainerCommand(env *environment) *cobra.Command {
 			verb.Use, verb.Aliases = "ls [flags]", []string{"list", "ps"}
 		}
 	}
-	cmd.AddCommand(newInspectCommand(env, "container"), newContainerPruneCommand(env), newHealthCommand(env))
+	cmd.AddCommand(newInspectCommand(env, "container"), newContainerPruneCommand(env), newHealthCommand(env), newCleanupCommand(env))
 	return cmd
 }
 
@@ -43,6 +45,20 @@ func newHealthCommand(env *environment) *cobra.Command {
 				return err
 			}
 			return service.CheckHealth(context.WithoutCancel(cmd.Context()), args[0])
+		},
+	}
+}
+
+// newCleanupCommand is what a container's shim starts at its end.
+func newCleanupCommand(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use: "cleanup CONTAINER", Short: "Take down the end of a container", Args: cobra.ExactArgs(1), Hidden: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			config, err := nodeConfig(env)
+			if err != nil {
+				return err
+			}
+			return assemble.CleanUp(context.WithoutCancel(cmd.Context()), config, programLine(env), args[0])
 		},
 	}
 }

@@ -31,8 +31,11 @@ func openService(env *environment) (*engine.Service, *image.Store, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return assemble.Standalone(config, []string{os.Args[0], "--root", env.Root})
+	return assemble.Standalone(config, programLine(env))
 }
+
+// programLine begins a command line of this program on the same root.
+func programLine(env *environment) []string { return []string{os.Args[0], "--root", env.Root} }
 
 func newRunCommand(env *environment) *cobra.Command {
 	flags := &containerFlags{}

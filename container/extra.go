@@ -82,6 +82,8 @@ type Extra struct {
 	// createRuntime and poststart in the pod's network, IPC and UTS namespaces and the machine's mounts, poststop
 	// when the container is removed.
 	Hooks *specs.Hooks `json:"hooks,omitempty"`
+	// ExitCommand is started when the container has ended for good; nil: none.
+	ExitCommand *ExitCommand `json:"exitCommand,omitempty"`
 }
 
 // NamespaceMode names a namespace:

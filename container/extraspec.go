@@ -119,6 +119,10 @@ func (c *container) extra(spec *shim.Container) error {
 	}
 	spec.Clocks = x.Time.text()
 	spec.Hooks, spec.Annotations = hooks(x.Hooks), c.config.Annotations
+	var err error
+	if spec.ExitCommand, err = x.ExitCommand.wire(c.sandbox); err != nil {
+		return err
+	}
 	for i := range spec.Mounts {
 		spec.Mounts[i].CopyUp = slices.Contains(x.CopyUp, spec.Mounts[i].Target)
 	}

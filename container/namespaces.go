@@ -101,7 +101,7 @@ func (c *container) maySet(name string, spec *shim.Container) error {
 	})
 }
 
-// openNamespaces opens those that a container joins, in the order of its spec.
+// openNamespaces opens those that a container joins, in the order of its spec, and those that its exit command runs in.
 func (e *Engine) openNamespaces(c *container) ([]*os.File, error) {
 	var all []*os.File
 	for _, n := range c.Extra.modes() {
@@ -110,14 +110,20 @@ func (e *Engine) openNamespaces(c *container) ([]*os.File, error) {
 		}
 		f, err := e.openNamespace(n)
 		if err != nil {
-			for _, f := range all {
-				f.Close()
-			}
+			closeFiles(all)
 			return nil, fmt.Errorf("%s namespace %s: %w", n.field, n.mode, err)
 		}
 		all = append(all, f)
 	}
-	return all, nil
+	if c.Extra.ExitCommand == nil {
+		return all, nil
+	}
+	own, err := openOwn()
+	if err != nil {
+		closeFiles(all)
+		return nil, fmt.Errorf("namespaces of the exit command: %w", err)
+	}
+	return append(all, own...), nil
 }
 
 func (e *Engine) openNamespace(n namespace) (*os.File, error) {

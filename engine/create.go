@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,6 +14,8 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"golang.org/x/sys/unix"
 
 	"dhow/container"
 	"dhow/engine/health"
@@ -242,23 +242,39 @@ func (s *Service) Remove(ctx context.Context, ref string, force, volumes bool) e
 		return err
 	}
 	defer unlock()
-	if err := s.removeLocked(ctx, c, volumes); err != nil {
-		return err
+	if c, err = s.killLocked(ctx, c, found.Alive()); err == nil {
+		err = s.removeLocked(ctx, c, volumes)
+	}
+	if err := unlessGone(err); err != nil {
+		return fmt.Errorf("remove container %s: %w", found.Name, err)
 	}
 	container.RemoveEmptyGroups(s.config.CgroupParent)
 	return nil
 }
 
+// killLocked ends a container at once and takes its end down.
+func (s *Service) killLocked(ctx context.Context, c *Container, alive bool) (*Container, error) {
+	if c.State.Sandbox == "" {
+		return c, nil
+	}
+	runtime, err := s.runtime()
+	if err != nil {
+		return nil, err
+	}
+	if err := runtime.StopPodSandbox(ctx, c.State.Sandbox); err != nil {
+		return nil, err
+	}
+	if alive {
+		s.event(c, "kill", map[string]string{"signal": strconv.Itoa(int(unix.SIGKILL))})
+	}
+	return s.settleLocked(ctx, runtime, c)
+}
+
+// removeLocked removes a container whose end has been taken down.
 func (s *Service) removeLocked(ctx context.Context, c *Container, volumes bool) error {
-	c.State.Removal = true
 	runtime, err := s.runtime()
 	if err != nil {
 		return err
-	}
-	if c.State.Sandbox != "" {
-		if err := s.release(ctx, runtime, c); err != nil {
-			return fmt.Errorf("remove container %s: %w", c.Name, err)
-		}
 	}
 	if err := s.clearStrays(ctx, runtime, c); err != nil {
 		return err
@@ -272,12 +288,7 @@ func (s *Service) removeLocked(ctx context.Context, c *Container, volumes bool) 
 		}
 	}
 	s.event(c, "destroy", nil)
-	// The record goes first: a folder without one is nobody's.
-	err = os.Remove(filepath.Join(s.dir(c.ID), configFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.RemoveAll(s.dir(c.ID))
+	return s.forget(c.ID)
 }
 
 // resolveHealth fills in what the image says about checks, where the user is silent.

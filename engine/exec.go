@@ -60,7 +60,7 @@ func (s *Service) settleNeighbours(ctx context.Context, runtime *container.Engin
 		if other.ID == c.ID || !slices.ContainsFunc(other.State.Networks, c.shares) {
 			continue
 		}
-		if _, err := s.settle(ctx, runtime, other); err != nil {
+		if _, err := s.settle(ctx, runtime, other); unlessGone(err) != nil {
 			s.log.Error("container cannot be looked at", "container", other.ID, "err", err)
 		}
 	}

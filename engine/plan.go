@@ -21,6 +21,7 @@ type plan struct {
 // plan translates a record.
 func (s *Service) plan(ctx context.Context, c *Container) (*plan, error) {
 	p := &plan{extra: c.Spec.Extra}
+	p.extra.ExitCommand = s.exitCommand(c)
 	namespaces, err := s.namespaces(ctx, c, p)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"dhow/engine/health"
@@ -80,7 +81,6 @@ type State struct {
 	Paused   bool      `json:"paused,omitempty"`
 	// Stopped: the user wants it to be so; an unless-stopped container is not started again after a reboot.
 	Stopped bool `json:"stopped,omitempty"`
-	Removal bool `json:"removal,omitempty"` // its removing has begun
 	// Restarts by its policy, since it was started.
 	Restarts int `json:"restarts,omitempty"`
 
@@ -139,6 +139,21 @@ func (s *Service) load(id string) (*Container, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
+}
+
+// forget removes a container's folder, the record first: a folder without one is nobody's. Somebody who has just looked for
+// the container may be making its lock file anew.
+func (s *Service) forget(id string) error {
+	err := os.Remove(filepath.Join(s.dir(id), configFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for range 10 {
+		if err = os.RemoveAll(s.dir(id)); !errors.Is(err, syscall.ENOTEMPTY) {
+			return err
+		}
+	}
+	return err
 }
 
 // all reads every record. One that cannot be read is told of and left out.

@@ -31,8 +31,8 @@ type Config struct {
 	// LinkName begins the names of links and tables; six characters at most.
 	LinkName string
 	Images   *image.Store
-	// Program begins a command line of this program; "container health ID" follows, to check a container's health. The
-	// first element is the name it is called by; what runs is this program.
+	// Program begins a command line of this program; "container health ID" follows, to check a container's health, or
+	// "container cleanup ID", to take its end down. The first element is the name it is called by; what runs is this program.
 	Program []string
 	// Log, slog.Default() if nil.
 	Log *slog.Logger

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -13,9 +14,9 @@ import (
 	"dhow/internal/filelock"
 )
 
-// settle brings a record up to what its shim says. There is no daemon that waits for ends: whoever looks first takes
-// a container's end down, gives its network back, and removes it if it was to be. Somebody else who has its lock is at
-// work on it, and will.
+// settle brings a record up to what its shim says. There is no daemon that waits for ends: whoever is first, of those who
+// look and the command that the shim starts, takes a container's end down, gives its network back, and removes it if it was
+// to be. Somebody else who has its lock is at work on it, and will.
 func (s *Service) settle(ctx context.Context, runtime *container.Engine, c *Container) (*Container, error) {
 	if c.State.Sandbox == "" {
 		return c, nil
@@ -28,9 +29,15 @@ func (s *Service) settle(ctx context.Context, runtime *container.Engine, c *Cont
 		c.alive(ctx, runtime, status)
 		return c, nil
 	}
-	unlock, err := filelock.Lock(filepath.Join(s.dir(c.ID), lockFile), filelock.Try)
+	unlock, err := s.lockEnded(ctx, c.ID, hasEnded(status))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &NotFoundError{Kind: "container", Name: c.ID}
+	}
+	if errors.Is(err, filelock.ErrHeld) {
+		return c, nil
+	}
 	if err != nil {
-		return c, nil // being removed, or somebody's
+		return nil, err
 	}
 	defer unlock()
 	if c, err = s.load(c.ID); err != nil || c.State.Sandbox == "" {
@@ -41,6 +48,26 @@ func (s *Service) settle(ctx context.Context, runtime *container.Engine, c *Cont
 		return nil, err
 	}
 	return s.settleLocked(ctx, runtime, c)
+}
+
+// atWork is how long one who takes an end down is waited for.
+const atWork = 5 * time.Second
+
+// lockEnded takes the lock of a container that does not run. Who has it may take its end down, which is over soon, or start
+// or remove it, which is not waited for.
+func (s *Service) lockEnded(ctx context.Context, id string, ended bool) (unlock func(), err error) {
+	path := filepath.Join(s.dir(id), lockFile)
+	unlock, err = filelock.Lock(path, filelock.Try)
+	if !ended || !errors.Is(err, filelock.ErrHeld) {
+		return unlock, err
+	}
+	soon, cancel := context.WithTimeout(ctx, atWork)
+	defer cancel()
+	unlock, err = filelock.Wait(soon, path, func() {})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil, filelock.ErrHeld
+	}
+	return unlock, err
 }
 
 // settleLocked is settle for who has the lock.
@@ -108,6 +135,10 @@ func stillRuns(status *cri.ContainerStatus) bool {
 	return status != nil && status.State == cri.ContainerState_CONTAINER_RUNNING
 }
 
+func hasEnded(status *cri.ContainerStatus) bool {
+	return status != nil && status.State == cri.ContainerState_CONTAINER_EXITED
+}
+
 func sandboxLives(ctx context.Context, runtime *container.Engine, c *Container) bool {
 	status, err := runtime.PodSandboxStatus(ctx, c.State.Sandbox)
 	return err == nil && status.State == cri.PodSandboxState_SANDBOX_READY
@@ -119,7 +150,7 @@ const lostCode = 255
 // ended takes down how it ended; nil: nobody knows.
 func (c *Container) ended(status *cri.ContainerStatus) {
 	c.State.Status, c.State.Paused = Exited, false
-	if status == nil || status.State != cri.ContainerState_CONTAINER_EXITED {
+	if !hasEnded(status) {
 		c.State.ExitCode, c.State.Finished = lostCode, time.Now()
 		if status != nil {
 			c.State.ExitCode = 137

@@ -19,6 +19,7 @@ type container struct {
 	spec Container
 	path string     // of the file that spec is from
 	join []*os.File // the namespaces of spec.Join
+	exit []*os.File // OwnNamespaces of who started it, for its exit command
 	log  *logFile
 
 	mu  sync.Mutex
@@ -26,6 +27,7 @@ type container struct {
 	// The size of its terminal; 0: nobody has asked for one.
 	width, height uint16
 	restarts      int
+	attached      int           // how many have its streams, or wait for its end
 	stopped       bool          // nobody wants it to be started again
 	wake          chan struct{} // closed when stopped is set
 
@@ -43,13 +45,16 @@ func (e *startError) Error() string { return e.Message }
 
 // startContainer runs a container for the first time.
 func (s *server) startContainer(spec Container, path string, join []*os.File) (*container, error) {
-	c := &container{spec: spec, path: path, join: join, wake: make(chan struct{}), done: make(chan struct{})}
+	n := len(spec.Join)
+	c := &container{spec: spec, path: path, join: join[:n], exit: join[n:], wake: make(chan struct{}), done: make(chan struct{})}
 	var err error
 	if c.log, err = openLog(spec.Log, spec.LogMax, spec.LogFiles); err != nil {
+		closeAll(join)
 		return nil, err
 	}
 	if c.run, err = s.newRun(c); err != nil {
 		c.release()
+		closeAll(c.exit)
 		return nil, err
 	}
 	c.record(Start{At: c.run.at, Pid: c.run.pid, User: c.run.user})
@@ -81,8 +86,10 @@ func (s *server) supervise(c *container) {
 			exit, runs = s.restart(c, exit, wait)
 		}
 		if !runs {
+			attended := c.attended() // before they are told
 			c.finish(exit)
 			s.tell(c.spec.ID)
+			s.runExitCommand(c, attended)
 			return
 		}
 		wait = min(2*wait, longestPause)

@@ -36,6 +36,7 @@ func (s *server) attachEarly(conn Conn, r Request, files []*os.File) (Reply, err
 			if c == nil {
 				return Reply{}, nil
 			}
+			defer c.depart()
 		case size := <-sizes:
 			s.mu.Lock()
 			e.width, e.height = size.Width, size.Height
@@ -103,6 +104,7 @@ func (s *server) admit(c *container, tty *os.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.early[c.spec.ID] {
+		c.arrive()
 		if e.out != nil {
 			c.out.add(e.out)
 		}

@@ -230,6 +230,8 @@ func (s *server) attach(conn Conn, r Request, files []*os.File) (Reply, error) {
 			}
 		}
 	}()
+	c.arrive()
+	defer c.depart()
 	c.attachUntil(gone, in, out, errs)
 	return Reply{}, nil
 }

@@ -160,10 +160,14 @@ func (s *server) forkInit(c *container, r *run, files func() ([]*os.File, error)
 	})
 }
 
-// spawn starts this program in one of its parts, and calls done when it has ended. The child has no other descriptors
-// than the command's files.
+// spawn starts this program in one of its parts, and calls done when it has ended.
 func (s *server) spawn(command *spawn.Command, done func(unix.WaitStatus)) (int, *os.File, error) {
 	command.Program, command.Env = s.program, []string{"GOMAXPROCS=1", "GOGC=off"}
+	return s.fork(command, done)
+}
+
+// fork starts a program, and calls done when it has ended. The child has no other descriptors than the command's files.
+func (s *server) fork(command *spawn.Command, done func(unix.WaitStatus)) (int, *os.File, error) {
 	command.NoFile = &unix.Rlimit{Cur: nofile.Original.Cur, Max: nofile.Original.Max}
 	s.mu.Lock() // no child is reaped before it is put down
 	defer s.mu.Unlock()

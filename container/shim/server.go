@@ -110,8 +110,9 @@ func (s *server) start(_ Conn, r Request, files []*os.File) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	if len(join) != len(spec.Join) {
-		return Reply{}, fmt.Errorf("start of %s: %d namespaces came, %d are to be joined", spec.ID, len(join), len(spec.Join))
+	if want := spec.namespaces(); len(join) != want {
+		closeAll(join)
+		return Reply{}, fmt.Errorf("start of %s: %d namespaces came, %d are to be joined", spec.ID, len(join), want)
 	}
 	c, err := s.startContainer(spec, r.Spec, join)
 	s.begin(spec.ID, c)

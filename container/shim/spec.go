@@ -60,6 +60,8 @@ type Container struct {
 	Hooks map[string][]Hook `json:"hooks,omitempty"`
 	// Annotations are for the state that hooks read.
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// ExitCommand is started when it has ended for good.
+	ExitCommand *ExitCommand `json:"exitCommand,omitempty"`
 }
 
 // Restart is a policy.

@@ -7,7 +7,7 @@ package shim
 // Operations of a request.
 const (
 	OpPing   = "ping"   // reply: Pid
-	OpStart  = "start"  // Spec: path of a Container; a descriptor for each namespace that it joins; reply: Pid
+	OpStart  = "start"  // Spec: path of a Container; a descriptor for each namespace that it joins, then for each of OwnNamespaces if it has an ExitCommand; reply: Pid
 	OpSignal = "signal" // Container, Signal
 	OpStop   = "stop"   // Container, Signal; and it is not started again
 	OpExec   = "exec"   // Container, Process, Input, Output, Errors; a descriptor for each; replies: Pid, then Exit
