@@ -4,13 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 
-	"github.com/opencontainers/cgroups"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/cgroups"
 	"dhow/container/shim"
 )
 
@@ -34,34 +31,11 @@ func (x *ExitCommand) wire(s *sandbox) (*shim.ExitCommand, error) {
 	if s.namespaces().Pid == cri.NamespaceMode_POD { // with its first process, the shim, all end
 		return nil, errors.New("exit command: containers that share a pod's processes can have none")
 	}
-	groups, err := exitGroups()
+	own, top, err := cgroups.Own()
 	if err != nil {
 		return nil, fmt.Errorf("exit command: %w", err)
 	}
-	return &shim.ExitCommand{Path: x.Path, Args: x.Args, Env: x.Env, Groups: groups}, nil
-}
-
-// exitGroups are this process's own control groups, and the top ones.
-func exitGroups() ([][]string, error) {
-	tops, err := hierarchies()
-	if err != nil {
-		return nil, err
-	}
-	mine, err := cgroups.ParseCgroupFile("/proc/self/cgroup")
-	if err != nil {
-		return nil, err
-	}
-	var own, top []string
-	for controller, dir := range tops {
-		top = append(top, dir)
-		if !strings.HasPrefix(mine[controller], "/..") { // outside of what is mounted
-			dir = filepath.Join(dir, mine[controller])
-		}
-		own = append(own, dir)
-	}
-	slices.Sort(top)
-	slices.Sort(own)
-	return [][]string{slices.Compact(own), slices.Compact(top)}, nil
+	return &shim.ExitCommand{Path: x.Path, Args: x.Args, Env: x.Env, Groups: [][]string{own, top}}, nil
 }
 
 // openOwn opens the namespaces of this process that a shim has of its own, for its exit commands.

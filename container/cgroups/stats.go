@@ -92,10 +92,7 @@ func (s *Stats) At() int64 { return s.at }
 
 // Swapped is how many bytes are swapped out.
 func (s *Stats) Swapped() uint64 {
-	m := s.MemoryStats
-	if n := m.SwapOnlyUsage.Usage; n > 0 {
-		return n
-	}
+	m := s.MemoryStats // SwapUsage has memory in it, and is read later than that: it may be less
 	return m.SwapUsage.Usage - min(m.Usage.Usage, m.SwapUsage.Usage)
 }
 

@@ -94,12 +94,10 @@ func prepare(setup string) (listener, userNS *os.File, err error) {
 	if err := json.Unmarshal([]byte(setup), &s); err != nil {
 		return nil, nil, fmt.Errorf("shim: set-up: %w", err)
 	}
-	for _, fd := range []int{3, 4} {
-		unix.CloseOnExec(fd)
+	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil { // also what the user's shell has left open
+		return nil, nil, fmt.Errorf("shim: %w", err)
 	}
 	if s.UserNS {
-		unix.CloseOnExec(userFD)
-		unix.CloseOnExec(keepFD)
 		userNS = os.NewFile(userFD, "user namespace")
 	}
 	if err := harden(); err != nil {
