@@ -16,6 +16,7 @@ import (
 
 	"dhow/container/changes"
 	"dhow/container/confine"
+	"dhow/container/processes"
 	"dhow/container/shim"
 )
 
@@ -164,4 +165,21 @@ func (e *Engine) Changes(_ context.Context, id string) ([]changes.Change, error)
 		targets = append(targets, m.Target)
 	}
 	return changes.Of(spec.Root.Lower, spec.Root.Upper, targets)
+}
+
+// Process is one of a container's.
+type Process = processes.Process
+
+// Top lists the processes of a running container, by number.
+func (e *Engine) Top(_ context.Context, id string) ([]Process, error) {
+	c, err := e.running(id)
+	if err != nil {
+		return nil, err
+	}
+	pids, err := c.Cgroup.Processes()
+	if err != nil {
+		return nil, err
+	}
+	// The shim and this process have threads there while they fork.
+	return processes.Read(slices.DeleteFunc(pids, func(pid int) bool { return pid == c.sandbox.ShimPID || pid == os.Getpid() }))
 }

@@ -16,6 +16,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/cgroups"
+	"dhow/container/processes"
 	"dhow/internal/filelock"
 )
 
@@ -137,7 +138,7 @@ func (r *rig) orphans() []string {
 	if strings.Contains(string(table), r.config.StateDir) {
 		found = append(found, "a mount below "+r.config.StateDir)
 	}
-	for _, pid := range processes() {
+	for _, pid := range processes.All() {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if id, ok := strings.CutPrefix(string(cmdline), "dhow-shim\x00"+r.config.StateDir+"/"); ok && !ids[id[:64]] {
 			found = append(found, fmt.Sprintf("shim %d", pid))

@@ -15,6 +15,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/confine"
+	"dhow/container/program"
 	// The binary plays the shim's part, too; see the package.
 	_ "dhow/container/shimentry"
 )
@@ -22,11 +23,10 @@ import (
 // Engine runs pods on this machine; it implements Runtime. What it knows is on disk, below StateDir, and in the
 // shims: any number of engines may look at it, one at a time Runs.
 type Engine struct {
-	config Config
-	log    *slog.Logger
-	events *broadcaster
-	// builtIn is the shim's program, where there is one beside this.
-	builtIn func() (*os.File, error)
+	config  Config
+	log     *slog.Logger
+	events  *broadcaster
+	program *program.Program
 	ready   chan struct{}
 	failed  error // why Run did not start; set before ready is closed
 
@@ -49,7 +49,7 @@ func New(c Config) (*Engine, error) {
 		return nil, fmt.Errorf("container engine: %w", err)
 	}
 	e := &Engine{
-		builtIn: sync.OnceValues(func() (*os.File, error) { return openBuiltIn(filepath.Join(c.StateDir, programDir)) }), config: c, log: c.Log, events: newBroadcaster(), ready: make(chan struct{}),
+		config: c, log: c.Log, events: newBroadcaster(), program: program.New(c.Program, filepath.Join(c.StateDir, programDir)), ready: make(chan struct{}),
 		sandboxes: map[string]*sandbox{}, containers: map[string]*container{},
 	}
 	if err := e.load(); err != nil {

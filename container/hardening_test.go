@@ -14,6 +14,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"dhow/container/confine"
+	"dhow/container/processes"
 )
 
 // exec runs a script in a running container and returns what it wrote, to both outputs.
@@ -409,7 +410,12 @@ func TestEverythingInAGroupDiesWithTheContainer(t *testing.T) {
 	check(t, err)
 	check(t, r.engine.RemoveContainer(context.Background(), id))
 	for _, p := range all {
-		if again, err := readProcess(p.PID, p.Started); err == nil && again.State != "Z" && again.Name == p.Name && len(again.Args) > 0 && again.Args[0] == p.Args[0] {
+		list, err := processes.Read([]int{p.PID})
+		check(t, err)
+		if len(list) == 0 {
+			continue
+		}
+		if again := list[0]; again.State != "Z" && again.Name == p.Name && len(again.Args) > 0 && again.Args[0] == p.Args[0] {
 			t.Errorf("left: %+v", again)
 		}
 	}

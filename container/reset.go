@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dhow/container/cgroups"
+	"dhow/container/processes"
 	"dhow/container/shim"
 )
 
@@ -44,7 +45,7 @@ func resetSandboxes(ctx context.Context, c Config) error {
 // killAll ends shims whose records are lost.
 func killAll(stateDir string) {
 	prefix := []byte(shim.Part + "\x00" + filepath.Clean(stateDir) + "/")
-	for _, pid := range processes() {
+	for _, pid := range processes.All() {
 		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if err == nil && bytes.HasPrefix(cmdline, prefix) {
 			_ = unix.Kill(pid, unix.SIGKILL)

@@ -16,6 +16,7 @@ import (
 
 	"dhow/container/cgroups"
 	"dhow/container/confine"
+	"dhow/container/program"
 	"dhow/container/shim"
 	"dhow/internal/filelock"
 )
@@ -83,7 +84,7 @@ func (e *Engine) makeSandbox(ctx context.Context, s *sandbox) error {
 	if err != nil {
 		return err
 	}
-	exe, err := e.shimProgram()
+	exe, err := e.program.Open()
 	if err != nil {
 		return err
 	}
@@ -233,7 +234,7 @@ func (s *sandbox) fork(exe, listener *os.File, setup string, flags uintptr, cgro
 		if err := h.enter(); err != nil {
 			return err
 		}
-		p, err = startProgram(exe, []string{shim.Part, s.dir, setup}, attr)
+		p, err = program.Start(exe, []string{shim.Part, s.dir, setup}, attr)
 		return err
 	})
 	if err != nil {

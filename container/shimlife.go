@@ -14,6 +14,7 @@ import (
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/processes"
 	"dhow/container/shim"
 	"dhow/internal/filelock"
 )
@@ -290,27 +291,13 @@ func (e *Engine) clearSandbox(id string) error {
 // shimOf is the shim of a folder, known by its arguments; 0 when there is none.
 func shimOf(dir string) int {
 	want := []byte(shim.Part + "\x00" + dir + "\x00")
-	for _, pid := range processes() {
+	for _, pid := range processes.All() {
 		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if err == nil && bytes.HasPrefix(cmdline, want) {
 			return pid
 		}
 	}
 	return 0
-}
-
-func processes() []int {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	var pids []int
-	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 // ask makes one request of a sandbox's shim.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"dhow/container/program"
 	"dhow/container/shim"
 	"dhow/internal/filelock"
 )
@@ -186,7 +187,7 @@ func (s *sandbox) hold(exe *os.File, flags uintptr) (_ *holder, err error) {
 		return nil, err
 	}
 	defer null.Close()
-	h.process, err = startProgram(exe, []string{shim.Holder, s.dir}, &os.ProcAttr{
+	h.process, err = program.Start(exe, []string{shim.Holder, s.dir}, &os.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Files: []*os.File{r, null, null},
 		Sys: &syscall.SysProcAttr{
 			Setsid: true, Cloneflags: flags | unix.CLONE_NEWUSER, GidMappingsEnableSetgroups: true,

@@ -9,25 +9,25 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dhow/container"
 	"dhow/container/oci/bundle"
+	"dhow/container/program"
 	"dhow/container/shim"
 )
 
 // userNamespace makes one, and returns it open. The process that it is made with ends at once.
 func (r *Runtime) userNamespace(uids, gids []syscall.SysProcIDMap) (*os.File, error) {
-	program, err := container.ShimProgram(r.config.Program, filepath.Join(r.config.Root, programDir))
+	exe, err := program.New(r.config.Program, filepath.Join(r.config.Root, programDir)).Open()
 	if err != nil {
 		return nil, err
 	}
-	defer program.Close()
+	defer exe.Close()
 	in, keep, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
 	defer keep.Close()
-	holder, err := os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", program.Fd()), []string{shim.Holder, "user namespace"}, &os.ProcAttr{
+	holder, err := os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{shim.Holder, "user namespace"}, &os.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Files: []*os.File{in},
 		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, UidMappings: uids, GidMappings: gids, GidMappingsEnableSetgroups: true},
 	})

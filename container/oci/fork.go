@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dhow/container"
 	"dhow/container/oci/inside"
+	"dhow/container/program"
 	"dhow/container/shim"
 	"dhow/container/shim/nofile"
 	"dhow/container/shim/spawn"
@@ -67,11 +67,11 @@ type launch struct {
 
 // start starts a part, which is then this process' child and waits for goOn.
 func (r *Runtime) start(l *launch) (*child, error) {
-	program, err := container.ShimProgram(r.config.Program, filepath.Join(r.config.Root, programDir))
+	exe, err := program.New(r.config.Program, filepath.Join(r.config.Root, programDir)).Open()
 	if err != nil {
 		return nil, err
 	}
-	defer program.Close()
+	defer exe.Close()
 	data, err := json.Marshal(l.spec)
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (r *Runtime) start(l *launch) (*child, error) {
 	defer f.all[f.base+1].Close()
 	started := &child{socket: os.NewFile(uintptr(pair[0]), "socket")}
 	c := l.command
-	c.Program, c.Args, c.Files = program, []string{l.part, strconv.Itoa(f.base)}, f.all
+	c.Program, c.Args, c.Files = exe, []string{l.part, strconv.Itoa(f.base)}, f.all
 	c.Env, c.Setsid = []string{"GOMAXPROCS=1", "GOGC=off"}, true
 	c.NoFile = &unix.Rlimit{Cur: nofile.Original.Cur, Max: nofile.Original.Max}
 	err = shim.OnThread(func() (err error) {

@@ -1,15 +1,20 @@
-package container
+package program
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
-	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // sealedSelf is this program as a file in memory, as the shim that is built in would be.
 func sealedSelf() (*os.File, error) {
@@ -18,25 +23,6 @@ func sealedSelf() (*os.File, error) {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), "shim"), nil
-}
-
-func TestAShimFromMemoryRunsContainers(t *testing.T) {
-	r := newRig(t)
-	builtIn, err := sealedSelf()
-	check(t, err)
-	t.Cleanup(func() { builtIn.Close() })
-	r.engine.config.Program = ""
-	r.engine.builtIn = func() (*os.File, error) { return builtIn, nil }
-	id := r.launch(sh("exit 7"))
-	r.eventually("the container to end", func() bool { return r.status(id).State == cri.ContainerState_CONTAINER_EXITED })
-	if code := r.status(id).ExitCode; code != 7 {
-		t.Errorf("exit code %d", code)
-	}
-	status, err := r.engine.PodSandboxStatus(context.Background(), r.id)
-	check(t, err)
-	if status.State != cri.PodSandboxState_SANDBOX_READY {
-		t.Errorf("sandbox %v", status.State)
-	}
 }
 
 func TestASealedProgramCannotBeChanged(t *testing.T) {
@@ -67,7 +53,7 @@ func TestAProgramBesideItsFilesIsStarted(t *testing.T) {
 	}
 	file := at(os.DevNull, 300)
 	program := at("/bin/true", int(file.Fd())+1)
-	p, err := startProgram(program, []string{"true"}, &os.ProcAttr{Files: []*os.File{file, file, file}})
+	p, err := Start(program, []string{"true"}, &os.ProcAttr{Files: []*os.File{file, file, file}})
 	check(t, err)
 	state, err := p.Wait()
 	check(t, err)

@@ -1,4 +1,5 @@
-package container
+// Package program opens the shim's program, so that nobody can change it by what its children hold, and starts it.
+package program
 
 import (
 	"cmp"
@@ -6,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -17,17 +19,29 @@ import (
 // lowestProgramFD is above the descriptors that a shim is started with.
 const lowestProgramFD = 16
 
-// shimProgram opens the shim's binary in a way that nobody can write to it by: a container that executes
-// /proc/self/exe holds the file of whatever started it (CVE-2019-5736). It is a read-only mount of the program's file, mounted
-// nowhere; where that cannot be had, because the file is gone or of another mount namespace, a sealed copy in memory. What is
-// built in has its file below the state directory, so that all shims of a boot share their memory.
-func (e *Engine) shimProgram() (*os.File, error) {
-	if e.config.Program == "" {
-		if builtIn, err := e.builtIn(); err == nil {
+// Program is a shim's.
+type Program struct {
+	path    string
+	builtIn func() (*os.File, error) // made once
+}
+
+// New names a program by its path. If that is empty it is the one that was built in (shimbinary), whose file lies in dir then,
+// or this program itself. Nothing is opened yet.
+func New(path, dir string) *Program {
+	return &Program{path, sync.OnceValues(func() (*os.File, error) { return openBuiltIn(dir) })}
+}
+
+// Open opens the program in a way that nobody can write to it by: a container that executes /proc/self/exe holds the file of
+// whatever started it (CVE-2019-5736). It is a read-only mount of the program's file, mounted nowhere; where that cannot be
+// had, because the file is gone or of another mount namespace, a sealed copy in memory. What is built in has one file, so that
+// all shims of a boot share their memory.
+func (p *Program) Open() (*os.File, error) {
+	if p.path == "" {
+		if builtIn, err := p.builtIn(); err == nil {
 			return above(int(builtIn.Fd()))
 		}
 	}
-	path := cmp.Or(e.config.Program, "/proc/self/exe")
+	path := cmp.Or(p.path, "/proc/self/exe")
 	fd, err := readOnlyMount(path)
 	if err != nil {
 		fd, err = copyOf(path)
@@ -39,13 +53,6 @@ func (e *Engine) shimProgram() (*os.File, error) {
 	return above(fd)
 }
 
-// ShimProgram opens the shim's program as an engine does whose Config has this Program, for who starts parts of it
-// without an engine. dir is where the file of what is built in may lie.
-func ShimProgram(program, dir string) (*os.File, error) {
-	e := &Engine{config: Config{Program: program}, builtIn: func() (*os.File, error) { return openBuiltIn(dir) }}
-	return e.shimProgram()
-}
-
 // above duplicates a descriptor to where the shim's own ones do not reach.
 func above(fd int) (*os.File, error) {
 	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowestProgramFD)
@@ -55,9 +62,9 @@ func above(fd int) (*os.File, error) {
 	return os.NewFile(uintptr(high), "program"), nil
 }
 
-// startProgram starts an open program. In the child, os.StartProcess uses the numbers after that of the highest of the
+// Start starts an open program. In the child, os.StartProcess uses the numbers after that of the highest of the
 // files; the program must not be there.
-func startProgram(program *os.File, args []string, attr *os.ProcAttr) (*os.Process, error) {
+func Start(program *os.File, args []string, attr *os.ProcAttr) (*os.Process, error) {
 	highest := 0
 	for _, f := range attr.Files {
 		highest = max(highest, int(f.Fd()))

@@ -1,8 +1,8 @@
-package container
+// Package processes tells what the machine knows of processes (proc(5)).
+package processes
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// Process is one of a container's, as the machine sees it.
+// Process is one as the machine sees it.
 type Process struct {
 	PID, PPID int
-	// InnerPID is its number in the container.
+	// InnerPID is its number in its own namespace.
 	InnerPID int
 	UID, GID int
 	Threads  int
@@ -35,31 +35,35 @@ type Process struct {
 // clockTicks per second (USER_HZ), the same on every machine that Go runs on.
 const clockTicks = 100
 
-// Top lists the processes of a running container, by number.
-func (e *Engine) Top(_ context.Context, id string) ([]Process, error) {
-	c, err := e.running(id)
-	if err != nil {
-		return nil, err
-	}
-	pids, err := c.Cgroup.Processes()
-	if err != nil {
-		return nil, err
-	}
+// Read is what the kernel tells of processes, by their numbers and in their order. Those that have ended are left out.
+func Read(pids []int) ([]Process, error) {
 	boot, err := bootTime()
 	if err != nil {
 		return nil, err
 	}
 	var all []Process
 	for _, pid := range pids {
-		if pid == c.sandbox.ShimPID || pid == os.Getpid() { // they have threads there while they fork
-			continue
-		}
-		if p, err := readProcess(pid, boot); err == nil { // it may just have ended
+		if p, err := read(pid, boot); err == nil {
 			all = append(all, p)
 		}
 	}
 	slices.SortFunc(all, func(a, b Process) int { return a.PID - b.PID })
 	return all, nil
+}
+
+// All are the numbers of all processes that this one sees.
+func All() []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 func bootTime() (time.Time, error) {
@@ -76,8 +80,8 @@ func bootTime() (time.Time, error) {
 	return time.Time{}, fmt.Errorf("/proc/stat does not tell when the machine started")
 }
 
-// readProcess reads /proc/PID (proc_pid_stat(5), proc_pid_status(5)).
-func readProcess(pid int, boot time.Time) (Process, error) {
+// read reads /proc/PID (proc_pid_stat(5), proc_pid_status(5)).
+func read(pid int, boot time.Time) (Process, error) {
 	p := Process{PID: pid}
 	dir := fmt.Sprintf("/proc/%d/", pid)
 	stat, err := os.ReadFile(dir + "stat")
