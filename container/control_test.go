@@ -58,7 +58,7 @@ func TestTheShimRestartsAContainerAsItsPolicySays(t *testing.T) {
 func TestAStopThatWasAskedForEndsRestarts(t *testing.T) {
 	r := newRig(t)
 	for name, end := range map[string]func(id string) error{
-		"stop": func(id string) error { return r.engine.StopContainer(context.Background(), id, 5*time.Second) },
+		"stop": func(id string) error { return r.engine.StopContainer(context.Background(), id, time.Minute) },
 		"kill": func(id string) error { return r.engine.Kill(context.Background(), id, "KILL") },
 	} {
 		id := r.started(sh("trap 'exit 4' TERM; while true; do sleep 0.05; done"), Extra{Restart: Restart{Policy: RestartUnlessStopped}})

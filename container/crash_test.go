@@ -193,7 +193,7 @@ func TestAKilledDaemonLosesNothingAndLeavesNothing(t *testing.T) {
 		t.Errorf("the short one is %v", s)
 	}
 	r.settled()
-	check(t, r.engine.StopContainer(context.Background(), long, 10*time.Second))
+	check(t, r.engine.StopContainer(context.Background(), long, time.Minute))
 	if s := r.status(long); s.ExitCode != 7 {
 		t.Errorf("the long one ended as %v", s)
 	}

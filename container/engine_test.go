@@ -298,7 +298,7 @@ func TestStopAsksFirstThenKills(t *testing.T) {
 	r := newRig(t)
 	polite := r.launch(sh("trap 'exit 7' TERM; echo up; while true; do sleep 0.05; done"))
 	r.eventually("it is up", func() bool { return strings.Contains(r.output(), "up") })
-	check(t, r.engine.StopContainer(context.Background(), polite, 10*time.Second))
+	check(t, r.engine.StopContainer(context.Background(), polite, time.Minute))
 	if s := r.status(polite); s.ExitCode != 7 {
 		t.Errorf("a polite one ended with %d", s.ExitCode)
 	}

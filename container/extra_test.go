@@ -90,7 +90,7 @@ func TestTheSmallInitReapsAndPassesSignalsOn(t *testing.T) {
 		t.Error("the command is process 1")
 	}
 	r.eventually("orphans are reaped", func() bool { return !strings.Contains(r.exec(id, "cat /proc/[0-9]*/stat"), " Z ") })
-	check(t, r.engine.StopContainer(context.Background(), id, 10*time.Second))
+	check(t, r.engine.StopContainer(context.Background(), id, time.Minute))
 	if s := r.status(id); s.ExitCode != 9 {
 		t.Errorf("it ended with %d", s.ExitCode)
 	}

@@ -40,7 +40,7 @@ func TestRotationLosesNoLineAndIsFollowed(t *testing.T) {
 		check(t, os.Rename(path, fmt.Sprintf("%s.%d", path, i)))
 		check(t, r.engine.ReopenContainerLog(context.Background(), id))
 	}
-	check(t, r.engine.StopContainer(context.Background(), id, 10*time.Second))
+	check(t, r.engine.StopContainer(context.Background(), id, time.Minute))
 	check(t, <-done)
 	numbered(t, followed.String())
 	var all bytes.Buffer
@@ -59,7 +59,7 @@ func TestARotationThatACrashCutShortIsEnded(t *testing.T) {
 	check(t, os.Rename(path, path+".0"))
 	r.start()
 	r.eventually("the log is there again", func() bool { info, err := os.Stat(path); return err == nil && info.Size() > 0 })
-	check(t, r.engine.StopContainer(context.Background(), id, 10*time.Second))
+	check(t, r.engine.StopContainer(context.Background(), id, time.Minute))
 	var all bytes.Buffer
 	check(t, crilog.Read(context.Background(), path+".0", crilog.All(), &all, nil))
 	check(t, crilog.Read(context.Background(), path, crilog.All(), &all, nil))

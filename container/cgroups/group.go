@@ -89,7 +89,7 @@ func (g Group) Remove() error {
 
 // dying is how long processes that were killed may stay in their group: on a busy machine, or with little processor time
 // of their own, they are slow to end. Destroy waits a moment between its own tries.
-const dying = 5 * time.Second
+const dying = 30 * time.Second
 
 // RemoveEmpty removes the group and those above it that have become empty, up to but not with top.
 func (g Group) RemoveEmpty(top Group) {

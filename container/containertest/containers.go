@@ -177,7 +177,7 @@ const polite = "trap 'exit 7' TERM; trap 'exit 9' USR1; echo up; while true; do 
 func stopAsks(r *rig) {
 	id := r.launch(r.sh(polite))
 	r.says(id, "up")
-	r.check(r.Runtime.StopContainer(r.ctx, id, 10*time.Second))
+	r.check(r.Runtime.StopContainer(r.ctx, id, time.Minute))
 	if s := r.status(id); s.State != cri.ContainerState_CONTAINER_EXITED || s.ExitCode != 7 {
 		r.Errorf("status is %v", s)
 	}
@@ -207,7 +207,7 @@ func stopSignal(r *rig) {
 	config.StopSignal = cri.Signal_SIGNAL_SIGUSR1
 	id := r.launch(config)
 	r.says(id, "up")
-	r.check(r.Runtime.StopContainer(r.ctx, id, 10*time.Second))
+	r.check(r.Runtime.StopContainer(r.ctx, id, time.Minute))
 	if s := r.status(id); s.ExitCode != 9 {
 		r.Errorf("status is %v", s)
 	}

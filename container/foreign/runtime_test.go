@@ -157,7 +157,7 @@ func TestAnotherRuntimeIsEnteredAndStopped(t *testing.T) {
 		if code != 5 || out.String() != "in\nmore\n/bin/busybox\n" {
 			r.Errorf("code %d, out %q, err %q", code, out.String(), errs.String())
 		}
-		r.check(r.runtime.StopContainer(r.Context(), id, 10*time.Second))
+		r.check(r.runtime.StopContainer(r.Context(), id, time.Minute))
 		if end := r.waitExit(id); end.ExitCode != 7 {
 			r.Errorf("status is %v", end)
 		}
