@@ -1,11 +1,20 @@
 package engine
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // NotFoundError is about a thing that does not exist.
 type NotFoundError struct{ Kind, Name string }
 
-func (e *NotFoundError) Error() string { return fmt.Sprintf("No such %s: %s", e.Kind, e.Name) }
+func (e *NotFoundError) Error() string {
+	text := fmt.Sprintf("No such %s: %s", e.Kind, e.Name)
+	if e.Kind == "container" && strings.HasPrefix(strings.TrimPrefix(e.Name, "/"), "k8s_") { // as ps calls those of pods
+		text += " (containers of pods are managed by their node: ps, logs and exec know them, dhow kubectl changes them)"
+	}
+	return text
+}
 
 // ConflictError is about a thing that is not in the state that was asked of it.
 type ConflictError struct{ Message string }
