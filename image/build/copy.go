@@ -261,15 +261,20 @@ func (w *work) doWorkdir(ctx context.Context, s *stage, now *state, c *instructi
 			return nil
 		}
 	}
+	user := now.spec.Config.User
 	return w.layer(ctx, s, now, layerStep{
-		title: title, by: text(c), key: keyOf("workdir", now.layers, dir, w.epochWord()),
+		title: title, by: text(c), key: keyOf("workdir", now.layers, dir, user, w.epochWord()),
 		make: func(_ context.Context, snap *rootfs.Snapshot, _ *show.Step) error {
 			to, err := rooted.Overlay(snap.Lower, snap.Upper, snap.Work)
 			if err != nil {
 				return err
 			}
 			defer to.Close()
-			_, err = to.MkdirAll(dir, rooted.Owner{})
+			of, err := owner.In(to, user)
+			if err != nil {
+				return err
+			}
+			_, err = to.MkdirAll(dir, *of)
 			return err
 		},
 	})

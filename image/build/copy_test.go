@@ -137,3 +137,19 @@ func TestABuildContextOfAnOtherUserIsRoots(t *testing.T) {
 		t.Errorf("got %+v, %v", h, err)
 	}
 }
+
+func TestADirectoryThatWORKDIRMakesBelongsToUSER(t *testing.T) {
+	r := newRig(t)
+	got := r.files("FROM base\nWORKDIR /root\nUSER worker\nWORKDIR /work/dir\nUSER 5:6\nWORKDIR below\n")
+	for name, want := range map[string][2]int{"root/": {0, 0}, "work/": {1000, 1001}, "work/dir/": {1000, 1001}, "work/dir/below/": {5, 6}} {
+		if h := got[name]; h == nil || h.Uid != want[0] || h.Gid != want[1] {
+			t.Errorf("%s: %+v, want %v", name, h, want)
+		}
+	}
+}
+
+func TestAnArgumentIsTheNearestThatWasDeclared(t *testing.T) {
+	r := newRig(t)
+	r.build("ARG A=global\nFROM base AS x\nRUN test \"$A\" = ''\nARG A\nRUN test $A = global\nARG A=local\nRUN test $A = local\n"+
+		"FROM x\nRUN test $A = local\nARG A\nRUN test $A = global\n", Options{})
+}
