@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ulikunitz/xz"
@@ -152,4 +153,16 @@ func TestAnArgumentIsTheNearestThatWasDeclared(t *testing.T) {
 	r := newRig(t)
 	r.build("ARG A=global\nFROM base AS x\nRUN test \"$A\" = ''\nARG A\nRUN test $A = global\nARG A=local\nRUN test $A = local\n"+
 		"FROM x\nRUN test $A = local\nARG A\nRUN test $A = global\n", Options{})
+}
+
+func TestACopyThatCannotBeSaysWhatIsInItsWay(t *testing.T) {
+	r := newRig(t)
+	r.file("d/f", "x\n")
+	for text, says := range map[string]string{
+		"COPY d /bin/busybox": "cannot copy to non-directory: /bin/busybox", "COPY ../../none /": `"/none": not found`,
+	} {
+		if _, err := r.try("FROM base\n"+text+"\n", Options{}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %s", text, err, says)
+		}
+	}
 }

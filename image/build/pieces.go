@@ -121,7 +121,7 @@ func (w *work) localPieces(word string, c copyStep, f from, options rooted.Copy)
 		}
 	}
 	if len(all) == 0 && !strings.ContainsAny(word, "*?[") {
-		return nil, fmt.Errorf("failed to compute cache key: %q: not found", "/"+strings.TrimLeft(path.Clean(word), "/"))
+		return nil, fmt.Errorf("failed to compute cache key: %q: not found", path.Clean("/"+word))
 	}
 	return all, nil
 }

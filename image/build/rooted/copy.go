@@ -60,6 +60,9 @@ func (c Copy) Dir(from *Tree, source string, to *Tree, target string) error {
 	}
 	defer unix.Close(src)
 	dst, _, err := to.makeDirs(target, c.newOwner())
+	if errors.Is(err, unix.ENOTDIR) {
+		return fmt.Errorf("cannot copy to non-directory: %s", target)
+	}
 	if err != nil {
 		return err
 	}
