@@ -147,6 +147,7 @@ func TestAnExitCommandThatIsKilledLeavesTheEndToTheNext(t *testing.T) {
 			t.Errorf("it was told of: %s", m.actions(t, id))
 		}
 	}
+	m.dhow(t, "run", "--rm", "busybox", "true") // clears what was half removed
 	m.isClean(t)
 }
 
