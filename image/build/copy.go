@@ -270,7 +270,7 @@ func (w *work) doWorkdir(ctx context.Context, s *stage, now *state, c *instructi
 				return err
 			}
 			defer to.Close()
-			of, err := owner.In(to, user)
+			of, err := owner.User(to, user)
 			if err != nil {
 				return err
 			}

@@ -15,9 +15,14 @@ import (
 // accountsMost bounds /etc/passwd and /etc/group.
 const accountsMost = 8 << 20
 
-// In reads --chown, and USER: names and numbers of a user and a group, the names being the image's. A user alone brings
+// In reads --chown: names and numbers of a user and a group, the names being the image's. A user alone brings
 // its own group. Without a tree there are no names.
-func In(t *rooted.Tree, text string) (*rooted.Owner, error) {
+func In(t *rooted.Tree, text string) (*rooted.Owner, error) { return read(t, "--chown=", text) }
+
+// User is In of what USER says.
+func User(t *rooted.Tree, text string) (*rooted.Owner, error) { return read(t, "USER ", text) }
+
+func read(t *rooted.Tree, of, text string) (*rooted.Owner, error) {
 	if text == "" {
 		return &rooted.Owner{}, nil
 	}
@@ -28,12 +33,12 @@ func In(t *rooted.Tree, text string) (*rooted.Owner, error) {
 	} else {
 		fields, err := account(t, "/etc/passwd", user, 4)
 		if err != nil {
-			return nil, fmt.Errorf("invalid user %q in %q: %w", user, text, err)
+			return nil, fmt.Errorf("invalid user %q in %s%s: %w", user, of, text, err)
 		}
 		uid, err1 := strconv.Atoi(fields[2])
 		gid, err2 := strconv.Atoi(fields[3])
 		if err1 != nil || err2 != nil {
-			return nil, fmt.Errorf("%q: /etc/passwd has no numbers for %s", text, user)
+			return nil, fmt.Errorf("%s%s: /etc/passwd has no numbers for %s", of, text, user)
 		}
 		owner = rooted.Owner{UID: uid, GID: gid}
 	}
@@ -46,10 +51,10 @@ func In(t *rooted.Tree, text string) (*rooted.Owner, error) {
 	}
 	fields, err := account(t, "/etc/group", group, 3)
 	if err != nil {
-		return nil, fmt.Errorf("invalid group %q in %q: %w", group, text, err)
+		return nil, fmt.Errorf("invalid group %q in %s%s: %w", group, of, text, err)
 	}
 	if owner.GID, err = strconv.Atoi(fields[2]); err != nil {
-		return nil, fmt.Errorf("%q: /etc/group has no number for %s", text, group)
+		return nil, fmt.Errorf("%s%s: /etc/group has no number for %s", of, text, group)
 	}
 	return &owner, nil
 }
