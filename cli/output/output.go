@@ -8,43 +8,15 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"text/template"
 	"time"
-
-	"dhow/cli/output/format"
 )
 
 // Row is one line of a list: the fields that templates may use.
 type Row map[string]string
 
-// Map is the row with all its fields.
-func (r Row) Map() map[string]any {
-	fields := make(map[string]any, len(r))
-	for name, value := range r {
-		fields[name] = value
-	}
-	return fields
-}
-
-// Field is one of the row's, or a label's value ({{.Label "tier"}}) of a row that has Labels.
-func (r Row) Field(name string, args []any) (any, error) {
-	if name == "Label" {
-		if err := format.Count(args, 1); err != nil {
-			return nil, fmt.Errorf("Label: %w", err)
-		}
-		key, err := format.Arg[string](args, 0)
-		return r.label(key), err
-	}
-	value, ok := r[name]
-	switch {
-	case !ok:
-		return nil, fmt.Errorf("map has no entry for key %q", name)
-	case len(args) > 0:
-		return nil, fmt.Errorf("%s has arguments but is not a function", name)
-	}
-	return value, nil
-}
-
-func (r Row) label(key string) string {
+// Label is a label's value, for templates ({{.Label "tier"}}), of a row that has Labels.
+func (r Row) Label(key string) string {
 	for pair := range strings.SplitSeq(r["Labels"], ",") {
 		if name, value, _ := strings.Cut(pair, "="); name == key {
 			return value
@@ -53,11 +25,11 @@ func (r Row) label(key string) string {
 	return ""
 }
 
-// List prints rows by a layout: "table" and a template, "json", or a template; docker's "\t" and "\n" are understood.
-// standard is the template that an empty layout and "table" alone stand for. headers are the columns' titles.
-func List(w io.Writer, layout, standard string, headers Row, rows []Row) error {
+// List prints rows by a format: "table" and a template, "json", or a template; docker's "\t" and "\n" are understood.
+// standard is the template that an empty format and "table" alone stand for. headers are the columns' titles.
+func List(w io.Writer, format, standard string, headers Row, rows []Row) error {
 	switch {
-	case layout == "json":
+	case format == "json":
 		for _, row := range rows {
 			line, err := json.Marshal(row)
 			if err != nil {
@@ -66,21 +38,21 @@ func List(w io.Writer, layout, standard string, headers Row, rows []Row) error {
 			fmt.Fprintln(w, string(line))
 		}
 		return nil
-	case layout == "" || strings.TrimSpace(layout) == "table":
+	case format == "" || strings.TrimSpace(format) == "table":
 		return table(w, standard, headers, rows)
 	}
-	if rest, ok := strings.CutPrefix(layout, "table "); ok {
+	if rest, ok := strings.CutPrefix(format, "table "); ok {
 		return table(w, rest, headers, rows)
 	}
-	t, err := parse(layout)
+	t, err := parse(format)
 	if err != nil {
 		return err
 	}
 	return each(w, t, rows)
 }
 
-func table(w io.Writer, layout string, headers Row, rows []Row) error {
-	t, err := parse(layout)
+func table(w io.Writer, format string, headers Row, rows []Row) error {
+	t, err := parse(format)
 	if err != nil {
 		return err
 	}
@@ -91,7 +63,7 @@ func table(w io.Writer, layout string, headers Row, rows []Row) error {
 	return columns.Flush()
 }
 
-func each(w io.Writer, t *format.Template, rows []Row) error {
+func each(w io.Writer, t *template.Template, rows []Row) error {
 	for _, row := range rows {
 		if err := t.Execute(w, row); err != nil {
 			return fmt.Errorf("--format: %w", err)
@@ -102,11 +74,11 @@ func each(w io.Writer, t *format.Template, rows []Row) error {
 }
 
 // Describe prints things as a JSON array, or each by a template. Templates see the fields as the JSON has them.
-func Describe(w io.Writer, layout string, things []any) error {
-	if layout == "" || layout == "json" {
-		return describeJSON(w, layout == "json", things)
+func Describe(w io.Writer, format string, things []any) error {
+	if format == "" || format == "json" {
+		return describeJSON(w, format == "json", things)
 	}
-	t, err := parse(layout)
+	t, err := parse(format)
 	if err != nil {
 		return err
 	}
@@ -149,12 +121,54 @@ func describeJSON(w io.Writer, short bool, things []any) error {
 	return out.Encode(things)
 }
 
-func parse(text string) (*format.Template, error) {
-	t, err := format.Parse(strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(text), functions())
+func parse(format string) (*template.Template, error) {
+	format = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format)
+	t, err := template.New("").Option("missingkey=error").Funcs(functions()).Parse(format)
 	if err != nil {
 		return nil, fmt.Errorf("--format: %w", err)
 	}
 	return t, nil
+}
+
+// functions are docker's.
+func functions() template.FuncMap {
+	return template.FuncMap{
+		"json": func(v any) (string, error) {
+			var b bytes.Buffer
+			out := json.NewEncoder(&b)
+			out.SetEscapeHTML(false)
+			err := out.Encode(v)
+			return strings.TrimSpace(b.String()), err
+		},
+		"split": strings.Split,
+		"join":  join,
+		"title": func(s string) string { return strings.ToUpper(s[:min(1, len(s))]) + s[min(1, len(s)):] },
+		"lower": strings.ToLower,
+		"upper": strings.ToUpper,
+		"pad": func(s string, before, after int) string {
+			if s == "" {
+				return s
+			}
+			return strings.Repeat(" ", before) + s + strings.Repeat(" ", after)
+		},
+		"truncate": func(s string, n int) string { return string([]rune(s)[:min(n, len([]rune(s)))]) },
+	}
+}
+
+// join takes lists of texts and the lists of a decoded JSON.
+func join(list any, separator string) (string, error) {
+	switch all := list.(type) {
+	case []string:
+		return strings.Join(all, separator), nil
+	case []any:
+		texts := make([]string, len(all))
+		for i, v := range all {
+			texts[i] = fmt.Sprint(v)
+		}
+		return strings.Join(texts, separator), nil
+	default:
+		return "", fmt.Errorf("join of %T", list)
+	}
 }
 
 // Size is a number of bytes as docker prints it: three or four digits and a decimal unit.
