@@ -139,18 +139,6 @@ func TestOnlyLinuxFoldersUseUnix(t *testing.T) {
 	}
 }
 
-// TestNothingExecutesTemplates: text/template calls methods by name, for which the linker keeps every method of every type (4 MB of
-// the small program). cli/output/format does without.
-func TestNothingExecutesTemplates(t *testing.T) {
-	for _, s := range sources(t) {
-		for _, path := range imports(s.file) {
-			if (path == "text/template" || path == "html/template") && !strings.HasPrefix(s.path, "cli/output/format/") {
-				t.Errorf("%s imports %s; cli/output/format runs templates without it", s.path, path)
-			}
-		}
-	}
-}
-
 func TestOnlyCliExitsAndReadsTheEnvironment(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.folder == "cli" || s.folder == "." || ownProcess(s) {

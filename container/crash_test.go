@@ -266,7 +266,7 @@ func TestAFolderWithoutARecordGoesUnlessItIsBeingMade(t *testing.T) {
 	r.halt()
 	dir := filepath.Join(r.config.StateDir, newID())
 	check(t, os.MkdirAll(filepath.Join(dir, containersDir), 0o700))
-	unlock, err := r.engine.lockMaking(filelock.Shared)
+	unlock, err := r.engine.lockFolders(filelock.Shared)
 	check(t, err)
 	cleared := make(chan error, 1)
 	go func() { cleared <- r.engine.ClearHalfMade("somebody's") }()

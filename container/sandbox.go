@@ -53,7 +53,7 @@ func (e *Engine) RunPodSandbox(ctx context.Context, config *cri.PodSandboxConfig
 
 // beginSandbox makes the sandbox's folder and its record, so that whoever finds the one knows whose it is by the other.
 func (e *Engine) beginSandbox(s *sandbox) error {
-	unlock, err := e.lockMaking(filelock.Shared)
+	unlock, err := e.lockFolders(filelock.Shared)
 	if err != nil {
 		return err
 	}
@@ -67,10 +67,10 @@ func (e *Engine) beginSandbox(s *sandbox) error {
 	return s.record(s.config)
 }
 
-// lockMaking is shared by those who make folders of sandboxes that have no record yet; who has it alone knows that such a
+// lockFolders is shared by those who make or remove a sandbox's folder while it has no record; who has it alone knows that such a
 // folder is nobody's.
-func (e *Engine) lockMaking(how filelock.How) (unlock func(), err error) {
-	return filelock.Lock(filepath.Join(e.config.StateDir, makingFile), how)
+func (e *Engine) lockFolders(how filelock.How) (unlock func(), err error) {
+	return filelock.Lock(filepath.Join(e.config.StateDir, foldersFile), how)
 }
 
 func (e *Engine) makeSandbox(ctx context.Context, s *sandbox) error {
@@ -372,5 +372,14 @@ func (e *Engine) unmake(s *sandbox) error {
 		failed = errors.Join(failed, s.shimGroup().Kill(), s.shimGroup().Remove())
 		s.Cgroup.RemoveEmpty(e.parent())
 	}
-	return errors.Join(failed, e.releaseUsers(s), os.RemoveAll(s.dir))
+	return errors.Join(failed, e.releaseUsers(s), e.removeFolder(s))
+}
+
+func (e *Engine) removeFolder(s *sandbox) error {
+	unlock, err := e.lockFolders(filelock.Shared)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return os.RemoveAll(s.dir)
 }

@@ -244,15 +244,18 @@ func (e *Engine) ClearHalfMade(uid string) error {
 	return err
 }
 
-// clearUnknown removes the folder of a sandbox that has no record, unless somebody is about to write that.
+// clearUnknown removes the folder of a sandbox that has no record, if nobody is about to write that or to remove the rest.
 func (e *Engine) clearUnknown(id string) error {
-	unlock, err := e.lockMaking(filelock.Exclusive)
+	unlock, err := e.lockFolders(filelock.Exclusive)
 	if err != nil {
 		return err
 	}
-	defer unlock()
-	if _, err := os.Stat(filepath.Join(e.config.StateDir, id, sandboxFile)); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	dir := filepath.Join(e.config.StateDir, id)
+	_, err = os.Stat(filepath.Join(dir, sandboxFile))
+	_, gone := os.Stat(dir)
+	unlock()
+	if gone != nil || !errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
 	return e.clearSandbox(id)
 }

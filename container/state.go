@@ -29,7 +29,7 @@ const (
 	exitFile      = "exit.json"
 	containersDir = "c"
 	programDir    = ".program" // of the shim that is built in
-	makingFile    = ".making"  // a lock: Engine.lockMaking
+	foldersFile   = ".folders" // a lock: Engine.lockFolders
 )
 
 // sandbox is one pod's. Its record is written first of all, when it is ready, and when it stops.

@@ -112,7 +112,7 @@ func (e *Engine) clearBlocks() error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	unlock, err := e.lockMaking(filelock.Exclusive)
+	unlock, err := e.lockFolders(filelock.Exclusive)
 	if err != nil {
 		return err
 	}
