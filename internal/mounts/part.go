@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/cyphar/filepath-securejoin/pathrs-lite"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,8 +42,8 @@ func openPart(volume, path string) (*os.File, error) {
 		return nil, err
 	}
 	defer root.Close()
-	part, err := pathrs.OpenatInRoot(root, path)
-	if errors.Is(err, os.ErrNotExist) {
+	part, err := openIn(root, path)
+	if errors.Is(err, unix.ENOENT) {
 		part, err = makePart(root, path)
 	}
 	if err != nil {
@@ -53,24 +52,55 @@ func openPart(volume, path string) (*os.File, error) {
 	return part, nil
 }
 
+// openIn opens a path as it is for a process whose root is the directory: links and ".." stay inside.
+func openIn(root *os.File, path string) (*os.File, error) {
+	fd, err := unix.Openat2(int(root.Fd()), filepath.Join(".", filepath.Clean("/"+path)), &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// makePart makes the directories of a path that are missing, like the volume's own, and opens the last.
 func makePart(root *os.File, path string) (*os.File, error) {
 	info, err := root.Stat()
 	if err != nil {
 		return nil, err
 	}
-	part, err := pathrs.MkdirAllHandle(root, path, info.Mode().Perm())
+	path = filepath.Clean("/" + path)
+	above := filepath.Dir(path)
+	parent, err := openIn(root, above)
+	if errors.Is(err, unix.ENOENT) && above != path {
+		parent, err = makePart(root, above)
+	}
 	if err != nil {
 		return nil, err
 	}
-	made, err := part.Stat()
-	if err == nil { // as the volume, whatever this process' umask
-		err = os.Chmod(fmt.Sprintf("/proc/self/fd/%d", part.Fd()), info.Mode().Perm()|made.Mode()&os.ModeSetgid)
+	defer parent.Close()
+	if err := unix.Mkdirat(int(parent.Fd()), filepath.Base(path), uint32(info.Mode().Perm())); err != nil {
+		return nil, err // a link to what is missing is there already
 	}
+	fd, err := unix.Openat(int(parent.Fd()), filepath.Base(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		part.Close()
 		return nil, err
 	}
-	return part, nil
+	made := os.NewFile(uintptr(fd), path)
+	if err := like(info, made); err != nil {
+		made.Close()
+		return nil, err
+	}
+	return made, nil
+}
+
+// like gives a new directory the volume's mode, whatever this process' umask.
+func like(volume os.FileInfo, made *os.File) error {
+	info, err := made.Stat()
+	if err != nil {
+		return err
+	}
+	return os.Chmod(fmt.Sprintf("/proc/self/fd/%d", made.Fd()), volume.Mode().Perm()|info.Mode()&os.ModeSetgid)
 }
 
 // unmountAll ends what is mounted on a path.
