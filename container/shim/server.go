@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dhow/container/shim/resolver"
 )
 
 // server is the shim at work.
@@ -24,6 +26,7 @@ type server struct {
 	forked     chan struct{}                 // tells that there is a child again
 	watchers   map[chan string]struct{}
 	early      map[string][]*early // who waits for a container to start, by its id
+	names      *resolver.Server    // nil until it is asked for
 }
 
 // serve answers clients until one says quit.
@@ -62,7 +65,7 @@ func (s *server) answer(c Conn) {
 	defer closeAll(files)
 	handlers := map[string]func(Conn, Request, []*os.File) (Reply, error){
 		OpPing: s.ping, OpStart: s.start, OpSignal: s.signal, OpStop: s.stop, OpFirst: s.first, OpUpdate: s.update, OpExec: s.exec, OpAttach: s.attach, OpEarly: s.attachEarly,
-		OpReopen: s.reopen, OpDial: s.dial, OpWatch: s.watch, OpQuit: s.quit,
+		OpReopen: s.reopen, OpDial: s.dial, OpWatch: s.watch, OpQuit: s.quit, OpResolve: s.resolve,
 	}
 	handle := handlers[r.Op]
 	if handle == nil {

@@ -19,7 +19,9 @@ const (
 	OpDial   = "dial"   // Port; reply: a descriptor connected to it on the pod's loopback
 	OpWatch  = "watch"  // replies: Changed, one for each container that starts or ends
 	OpQuit   = "quit"   // kill what runs and end
-	OpResize = "resize" // on the connection of exec or attach: Width, Height
+	// OpResolve answers for names: Hosts, Servers; reply: Port. The container asks at resolver.Address.
+	OpResolve = "resolve"
+	OpResize  = "resize" // on the connection of exec or attach: Width, Height
 )
 
 // Request is what a client sends.
@@ -36,6 +38,9 @@ type Request struct {
 	Restart   *Restart `json:"restart,omitempty"`
 	Width     uint16   `json:"width,omitempty"`
 	Height    uint16   `json:"height,omitempty"`
+	// Hosts is a hosts file on the machine, Servers are the addresses of those who know other names.
+	Hosts   string   `json:"hosts,omitempty"`
+	Servers []string `json:"servers,omitempty"`
 }
 
 // Reply is what the shim answers.
@@ -47,4 +52,5 @@ type Reply struct {
 	Exit *Exit `json:"exit,omitempty"`
 	// Changed is a container whose records have changed.
 	Changed string `json:"changed,omitempty"`
+	Port    int    `json:"port,omitempty"`
 }

@@ -18,9 +18,12 @@ const (
 	elementsPerMessage = 400
 )
 
-// Socket talks to the nftables of the network namespace of the thread that first uses it. The zero value is ready.
+// Socket talks to the nftables of a network namespace. The zero value is ready.
 // It stays open between changes: whenever such a socket is closed, the kernel waits some 10 ms for what was deleted.
 type Socket struct {
+	// NetNS is a descriptor of the namespace; 0: that of the thread that first uses the socket.
+	NetNS int
+
 	mu   sync.Mutex // held for the whole of a change
 	conn *nftables.Conn
 }
@@ -79,7 +82,7 @@ func (s *Socket) open() error {
 	if s.conn != nil {
 		return nil
 	}
-	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *mnl.Conn) error {
+	conn, err := nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(s.NetNS), nftables.WithSockOptions(func(c *mnl.Conn) error {
 		if err := c.SetReadBuffer(bufferBytes); err != nil {
 			return err
 		}
