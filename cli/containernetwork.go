@@ -92,7 +92,7 @@ func (f *containerFlags) endpoints(spec *engine.Spec, p *problems) {
 func (f *containerFlags) joined(p *problems) {
 	for flag, set := range map[string]bool{
 		"hostname": f.hostname != "", "publish": len(f.publish) > 0, "publish-all": f.publishAll, "expose": len(f.expose) > 0,
-		"dns": len(f.dns) > 0, "add-host": len(f.hosts) > 0,
+		"dns": len(f.dns) > 0, "dns-search": len(f.dnsSearch) > 0, "dns-option": len(f.dnsOptions) > 0, "add-host": len(f.hosts) > 0,
 	} {
 		if set {
 			p.add(fmt.Errorf("conflicting options: --%s and the network mode container:NAME", flag))

@@ -186,7 +186,7 @@ func busyboxArchive(t *testing.T) string {
 		{Path: "/data/seed", Data: []byte("from the image\n")},
 	}
 	for _, name := range []string{"sh", "cat", "echo", "sleep", "id", "env", "true", "wget", "httpd", "hostname", "touch", "mkdir", "ls", "pwd", "trap", "ip", "grep", "kill", "test", "ping",
-		"ps", "stty", "stat", "df", "dd", "wc", "head", "tail", "mknod", "ln", "rm", "cp", "tr", "readlink", "nc", "cut", "seq", "tar", "find", "tty"} {
+		"ps", "stty", "stat", "df", "dd", "wc", "head", "tail", "mknod", "ln", "rm", "cp", "tr", "readlink", "nc", "cut", "seq", "tar", "find", "tty", "nslookup"} {
 		files = append(files, imagebuild.File{Path: "/bin/" + name, Link: "busybox"})
 	}
 	image, err := imagebuild.Image(v1.Config{Cmd: []string{"sh"}, Env: []string{"FROM=image"}}, files...)

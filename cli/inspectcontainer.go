@@ -184,7 +184,7 @@ func attachment(c *engine.Container, n engine.Attachment) object {
 		one["Gateway"], one["IPAddress"], one["IPPrefixLen"] = n.Gateway.String(), n.IP.Addr().String(), n.IP.Bits()
 		one["EndpointID"] = endpointID(c.ID, n.ID)
 		if n.Network != "bridge" {
-			one["DNSNames"] = append([]string{c.Name, short(c.ID)}, n.Aliases...)
+			one["DNSNames"] = c.DNSNames(n)
 		}
 	}
 	if n.IP6.IsValid() {

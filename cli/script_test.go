@@ -63,11 +63,12 @@ func registryAddress(ts *testscript.TestScript, neg bool, args []string) {
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"dhow":     func() { os.Exit(Main(os.Args)) },
-		"dhow-oci": func() { os.Exit(Main(os.Args)) },
-		"registry": func() { os.Exit(serveRegistry(os.Args[1])) },
-		"udpecho":  func() { os.Exit(udpEcho(os.Args[1])) },
-		"udpask":   func() { os.Exit(udpAsk(os.Args[1])) },
+		"dhow":      func() { os.Exit(Main(os.Args)) },
+		"dhow-oci":  func() { os.Exit(Main(os.Args)) },
+		"registry":  func() { os.Exit(serveRegistry(os.Args[1])) },
+		"udpecho":   func() { os.Exit(udpEcho(os.Args[1])) },
+		"udpask":    func() { os.Exit(udpAsk(os.Args[1])) },
+		"dnsserver": func() { os.Exit(dnsServer(os.Args[1], os.Args[2])) },
 	})
 }
 

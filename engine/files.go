@@ -17,11 +17,15 @@ var containerFiles = map[string]string{"/etc/hosts": "hosts", "/etc/hostname": "
 
 // Files are the paths on the host of the files that a container has of its own, by their paths in it.
 func (s *Service) Files(c *Container) map[string]string {
-	paths := map[string]string{}
-	for target, name := range containerFiles {
-		paths[target] = filepath.Join(s.dir(c.ID), name)
+	names, err := s.namesOf(c)
+	if err != nil {
+		names = c // the one it shared a network with is gone
 	}
-	return paths
+	return map[string]string{
+		"/etc/hostname":    filepath.Join(s.dir(c.ID), containerFiles["/etc/hostname"]),
+		"/etc/hosts":       filepath.Join(s.dir(names.ID), containerFiles["/etc/hosts"]),
+		"/etc/resolv.conf": filepath.Join(s.dir(names.ID), containerFiles["/etc/resolv.conf"]),
+	}
 }
 
 // writeFiles makes them; the addresses come into hosts when there are any (refreshNames).
@@ -30,7 +34,7 @@ func (s *Service) writeFiles(c *Container) error {
 	if c.Spec.NetworkMode == "host" && c.Spec.Hostname == "" {
 		hostname, _ = os.Hostname()
 	}
-	dns, err := c.resolvConf()
+	dns, err := s.resolvConf(c)
 	if err != nil {
 		return err
 	}
@@ -71,30 +75,19 @@ func MachineResolver(loopback bool) Resolver {
 	return r
 }
 
-// resolvConf is what the user says, and what the machine has where he is silent.
-func (c *Container) resolvConf() (string, error) {
-	servers, search, options := c.Spec.DNS, c.Spec.DNSSearch, c.Spec.DNSOptions
-	machine := MachineResolver(c.Spec.NetworkMode == "host")
-	if len(servers) == 0 {
-		servers = machine.Servers
-	}
-	if len(search) == 0 {
-		search = machine.Search
-	}
-	if len(options) == 0 {
-		options = machine.Options
-	}
+// text is as resolv.conf(5) has it.
+func (r Resolver) text() string {
 	var b strings.Builder
-	for _, server := range servers {
+	for _, server := range r.Servers {
 		fmt.Fprintf(&b, "nameserver %s\n", server)
 	}
-	if len(search) > 0 && search[0] != "." {
-		fmt.Fprintf(&b, "search %s\n", strings.Join(search, " "))
+	if len(r.Search) > 0 && r.Search[0] != "." {
+		fmt.Fprintf(&b, "search %s\n", strings.Join(r.Search, " "))
 	}
-	if len(options) > 0 {
-		fmt.Fprintf(&b, "options %s\n", strings.Join(options, " "))
+	if len(r.Options) > 0 {
+		fmt.Fprintf(&b, "options %s\n", strings.Join(r.Options, " "))
 	}
-	return b.String(), nil
+	return b.String()
 }
 
 func readResolvConf(path string, loopback bool) (map[string][]string, error) {
@@ -153,7 +146,7 @@ func (c *Container) hosts(neighbours []*Container) string {
 	for _, other := range append([]*Container{c}, neighbours...) {
 		for _, theirs := range other.State.Networks {
 			if c.shares(theirs) {
-				theirs.lines(&b, strings.Join(append([]string{other.Name, other.ID[:12]}, theirs.Aliases...), " "))
+				theirs.lines(&b, strings.Join(append(other.DNSNames(theirs), other.Name+"."+theirs.Network), " "))
 			}
 		}
 	}

@@ -167,8 +167,15 @@ func (s *Service) Connect(ctx context.Context, ref string, e Endpoint) error {
 	if slices.ContainsFunc(c.Spec.Networks, func(o Endpoint) bool { return o.Network == w.Name }) {
 		return conflict("endpoint with name %s already exists in network %s", c.Name, w.Name)
 	}
+	before, err := s.resolvConf(c)
+	if err != nil {
+		return err
+	}
 	c.Spec.Networks = append(c.Spec.Networks, e)
 	if pid := s.PID(c); found.Alive() && pid != 0 {
+		if err := s.answerNamesNow(ctx, c, before); err != nil {
+			return err
+		}
 		m, err := s.Networks().Join(c.ID, c.Name, c.State.Sandbox, fmt.Sprintf("/proc/%d/ns/net", pid),
 			[]networks.Want{{Network: w.ID, IP: e.IP, IP6: e.IP6, MAC: e.MAC}}, nil)
 		if err != nil {

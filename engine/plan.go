@@ -163,9 +163,9 @@ func (p *plan) mounts(s *Service, c *Container) {
 	for _, m := range c.Mounts {
 		own[filepath.Clean(m.Target)] = true
 	}
-	for target, file := range containerFiles {
+	for target, file := range s.Files(c) {
 		if !own[target] {
-			p.container.Mounts = append(p.container.Mounts, &cri.Mount{HostPath: filepath.Join(s.dir(c.ID), file), ContainerPath: target})
+			p.container.Mounts = append(p.container.Mounts, &cri.Mount{HostPath: file, ContainerPath: target})
 		}
 	}
 	for _, m := range c.Mounts {

@@ -115,6 +115,9 @@ func (s *Service) prepare(ctx context.Context, runtime *container.Engine, c *Con
 	if err := s.save(c); err != nil {
 		return err
 	}
+	if err := s.answerNames(ctx, runtime, c); err != nil {
+		return err
+	}
 	if c.State.Runtime, err = runtime.CreateContainerWith(ctx, c.State.Sandbox, plan.container, plan.sandbox, plan.extra); err != nil {
 		return err
 	}
