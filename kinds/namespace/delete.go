@@ -107,7 +107,7 @@ func setDependents(n *corev1.Namespace, options *metav1.DeleteOptions) {
 		}
 	}
 	switch {
-	case options.OrphanDependents != nil: //nolint:staticcheck // old clients still send it
+	case options.OrphanDependents != nil: // deprecated, and old clients still send it
 		want(metav1.FinalizerOrphanDependents, *options.OrphanDependents)
 		want(metav1.FinalizerDeleteDependents, !*options.OrphanDependents)
 	case options.PropagationPolicy != nil:
