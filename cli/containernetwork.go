@@ -1,14 +1,15 @@
 package cli
 
 import (
-	"dhow/engine"
-	"dhow/engine/flagtext"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"dhow/engine"
+	"dhow/engine/flagtext"
 )
 
 func (f *containerFlags) registerNetwork(fs *pflag.FlagSet) {

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"golang.org/x/sys/unix"
 
 	"dhow/container"
