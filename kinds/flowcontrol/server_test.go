@@ -8,6 +8,7 @@ import (
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap"
+	"k8s.io/client-go/util/retry"
 
 	"dhow/apiserver"
 	"dhow/apiserver/apiservertest"
@@ -66,13 +67,17 @@ func TestReconcile(t *testing.T) {
 
 	change := func(name, auto string) {
 		t.Helper()
-		s, err := schemas.Get(ctx, name, metav1.GetOptions{})
+		err := retry.RetryOnConflict(retry.DefaultRetry, func() error { // the server itself writes to its status
+			s, err := schemas.Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			s.Spec.MatchingPrecedence = 77
+			s.Annotations[flowcontrolv1.AutoUpdateAnnotationKey] = auto
+			_, err = schemas.Update(ctx, s, metav1.UpdateOptions{})
+			return err
+		})
 		if err != nil {
-			t.Fatal(err)
-		}
-		s.Spec.MatchingPrecedence = 77
-		s.Annotations[flowcontrolv1.AutoUpdateAnnotationKey] = auto
-		if _, err := schemas.Update(ctx, s, metav1.UpdateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
