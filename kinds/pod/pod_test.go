@@ -185,8 +185,8 @@ func TestColumns(t *testing.T) {
 			containerStatuses: [{name: a` + status + `true, state: {running: {}}}]}}`,
 			[]any{"1/1", "Running", "0", "<unknown>", "10.0.0.1", "w1", "<none>", "<none>"}},
 		"restarted": {`{spec: {containers: [{name: a}]}, status: {phase: Running, containerStatuses: [{name: a, image: "", imageID: "", restartCount: 3, ready: false,
-			state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1, finishedAt: "` + ago(5*time.Minute) + `"}}}]}}`,
-			[]any{"0/1", "CrashLoopBackOff", "3 (5m ago)", "<unknown>", "<none>", "<none>", "<none>", "<none>"}},
+			state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1, finishedAt: "` + ago(15*time.Minute) + `"}}}]}}`,
+			[]any{"0/1", "CrashLoopBackOff", "3 (15m ago)", "<unknown>", "<none>", "<none>", "<none>", "<none>"}},
 		"initializing": {`{spec: {initContainers: [{name: i}, {name: j}], containers: [{name: a}]}, status: {phase: Pending, initContainerStatuses: [
 			{name: i` + status + `true, state: {terminated: {exitCode: 0}}}, {name: j` + status + `false, state: {running: {}}}]}}`,
 			[]any{"0/1", "Init:1/2", "0", "<unknown>", "<none>", "<none>", "<none>", "<none>"}},
