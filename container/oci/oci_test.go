@@ -312,6 +312,10 @@ func TestTheContainerIsAsTheBundleSays(t *testing.T) {
 			s.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: 0, Size: 70000}}
 			s.Linux.GIDMappings = s.Linux.UIDMappings
 		}, "0          0      70000"},
+		"getcwd forbidden": {[]string{"echo", "started"}, func(s *specs.Spec) {
+			s.Process.NoNewPrivileges = false // the filter is loaded before the working directory is entered
+			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: []string{"getcwd"}, Action: specs.ActErrno}}}
+		}, "started"},
 		"seccomp": {sh("mount -t tmpfs x /tmp 2>&1 | grep -c 'Numerical argument out of domain'"), func(s *specs.Spec) {
 			code := uint(unix.EDOM)
 			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: []string{"mount"}, Action: specs.ActErrno, ErrnoRet: &code}}}

@@ -212,10 +212,15 @@ func changeDirectory(dir string, who user) error {
 }
 
 // insideRoot tells whether this process' root leads to the directory that it is in. If not, getcwd(2) begins with
-// "(unreachable)", for which Getwd has an error; what is mounted over /proc cannot make it lie.
+// "(unreachable)", which Getwd makes ENOENT; what is mounted over /proc cannot make it lie. A seccomp filter may forbid to
+// ask it.
 func insideRoot() bool {
 	_, err := syscall.Getwd()
-	return err == nil
+	if err == nil || errors.Is(err, unix.ENOENT) {
+		return err == nil
+	}
+	wd, err := os.Readlink("/proc/self/cwd")
+	return err != nil || strings.HasPrefix(wd, "/")
 }
 
 // execCommand finds the command as execvp(3) does and executes it.
