@@ -34,7 +34,7 @@ func profileIsRefused(t *testing.T) {
 
 func TestContainersAreConfinedByAppArmor(t *testing.T) {
 	if !confine.AppArmorEnabled() {
-		leftOut(t, "confining by AppArmor: this kernel has none enabled")
+		leftOut(t, "confining by AppArmor: missing is a kernel with CONFIG_SECURITY_APPARMOR that has it among lsm=; make vm-test boots one")
 		profileIsRefused(t)
 		return
 	}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,19 +18,13 @@ import (
 	"dhow/internal/filelock"
 )
 
-// startTime is when a process started, in clock ticks since boot (proc_pid_stat(5), field 22); 0 when it is gone.
+// startTime tells a process apart from a later one of the same number; 0 when it has ended.
 func startTime(pid int) uint64 {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
+	start, living := processes.Life(pid)
+	if !living {
 		return 0
 	}
-	end := bytes.LastIndexByte(data, ')') // the name may hold anything
-	fields := bytes.Fields(data[end+1:])
-	if end < 0 || len(fields) < 20 || bytes.Equal(fields[0], []byte("Z")) {
-		return 0
-	}
-	ticks, _ := strconv.ParseUint(string(fields[19]), 10, 64)
-	return ticks
+	return start
 }
 
 func (s *sandbox) shimLives() bool {

@@ -18,6 +18,7 @@ import (
 	"dhow/container/oci/bundle"
 	"dhow/container/oci/inside"
 	"dhow/container/oci/netdevice"
+	"dhow/container/processes"
 	"dhow/container/shim/spawn"
 )
 
@@ -143,7 +144,7 @@ func (r *Runtime) make(c *Container, plan *bundle.Plan, o *Create) (err error) {
 // settle goes through init's steps.
 func (c *Container) settle(init *child) error {
 	c.record.Pid = init.pid
-	c.record.Start, _ = lifeOf(c.record.Pid)
+	c.record.Start, _ = processes.Life(c.record.Pid)
 	if err := c.save(); err != nil {
 		return err
 	}

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/cgroups"
@@ -17,6 +15,7 @@ import (
 
 	"dhow/container/oci/bundle"
 	"dhow/container/oci/inside"
+	"dhow/container/processes"
 )
 
 const (
@@ -121,23 +120,8 @@ func (c *Container) frozen() bool {
 }
 
 func (c *Container) alive() bool {
-	start, living := lifeOf(c.record.Pid)
+	start, living := processes.Life(c.record.Pid)
 	return living && start == c.record.Start
-}
-
-// lifeOf is when a process has started; one that only waits to be reaped lives no more (proc_pid_stat(5): state is the
-// first field after the name in parentheses, the start the twentieth).
-func lifeOf(pid int) (start uint64, living bool) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, false
-	}
-	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
-	if len(fields) < 20 {
-		return 0, false
-	}
-	start, err = strconv.ParseUint(fields[19], 10, 64)
-	return start, err == nil && fields[0] != "Z" && fields[0] != "X"
 }
 
 // State is what `state` prints.

@@ -21,7 +21,7 @@ import (
 
 func TestArchivesAreRecognisedHoweverTheyAreCompressed(t *testing.T) {
 	plain := layerstest.Archive(t, layerstest.Regular("BZh9")) // as bzip2 begins
-	var packed, skipped bytes.Buffer
+	var packed, framed bytes.Buffer
 	z, err := xz.NewWriter(&packed)
 	if err != nil {
 		t.Fatal(err)
@@ -30,8 +30,8 @@ func TestArchivesAreRecognisedHoweverTheyAreCompressed(t *testing.T) {
 	if err = errors.Join(err, z.Close()); err != nil {
 		t.Fatal(err)
 	}
-	skipped.WriteString("\x5f\x2a\x4d\x18\x02\x00\x00\x00hi") // RFC 8878, 3.1.2
-	e, err := zstd.NewWriter(&skipped)
+	framed.WriteString("\x5f\x2a\x4d\x18\x02\x00\x00\x00hi") // RFC 8878, 3.1.2
+	e, err := zstd.NewWriter(&framed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestArchivesAreRecognisedHoweverTheyAreCompressed(t *testing.T) {
 	if err = errors.Join(err, e.Close()); err != nil {
 		t.Fatal(err)
 	}
-	for name, archive := range map[string][]byte{"plain": plain, "xz": packed.Bytes(), "zstd after a frame to skip": skipped.Bytes()} {
+	for name, archive := range map[string][]byte{"plain": plain, "xz": packed.Bytes(), "zstd after a frame of no data": framed.Bytes()} {
 		root, _ := arena(t)
 		if err := untar(bytes.NewReader(archive), root); err != nil || layerstest.Exists(root, "BZh9") == "" {
 			t.Errorf("%s: %v", name, err)
