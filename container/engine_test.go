@@ -191,14 +191,21 @@ func (r *rig) waitExit(id string) *cri.ContainerStatus {
 	return r.status(id)
 }
 
-// output is what the container wrote, without times.
+// output is what the container wrote, without times. A line that is being written while it is read, of which only the
+// beginning may be there, is left out.
 func (r *rig) output() string {
 	r.t.Helper()
 	data, err := os.ReadFile(filepath.Join(r.logs, "c.log"))
 	check(r.t, err)
 	var lines []string
 	for line := range strings.Lines(string(data)) {
+		if !strings.HasSuffix(line, "\n") {
+			break
+		}
 		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 4)
+		if len(fields) < 4 {
+			r.t.Fatalf("log line %q is not in CRI's format", line)
+		}
 		lines = append(lines, fields[3])
 	}
 	return strings.Join(lines, "\n")
