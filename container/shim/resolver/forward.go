@@ -21,9 +21,9 @@ func (s *Server) ask(packet []byte, q question, kind int) []byte {
 	servers := s.servers()
 	answered := failure(packet, q, serverFailure)
 	for i, server := range servers {
-		within := patience
+		within := s.patience
 		if i == len(servers)-1 {
-			within = lastPatience
+			within = s.lastPatience
 		}
 		got, err := exchange(server, packet, q, kind, within)
 		if err != nil {

@@ -12,51 +12,87 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// upstream is a server at 127.0.0.x whose answers a test says: for each query the packets to send back.
-func upstream(t *testing.T, at string, answer func(query []byte, network string) [][]byte) (port int) {
+// answering says for each query which packets to send back.
+type answering func(query []byte, network string) [][]byte
+
+// upstreams are servers at 127.0.0.x, by their addresses, that share a port.
+func upstreams(t *testing.T, servers map[string]answering) (port int) {
 	t.Helper()
-	packets, err := net.ListenPacket("udp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	port = packets.LocalAddr().(*net.UDPAddr).Port
-	streams, err := net.Listen("tcp", packets.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { packets.Close(); streams.Close() })
-	go func() {
-		b := make([]byte, 1<<16)
-		for {
-			n, from, err := packets.ReadFrom(b)
-			if err != nil {
-				return
+	for range 16 { // a port that is free at one address may be taken at another
+		packets, streams := map[string]net.PacketConn{}, map[string]net.Listener{}
+		closeAll := func() {
+			for _, c := range packets {
+				c.Close()
 			}
-			for _, a := range answer(slices.Clone(b[:n]), "udp") {
-				_, _ = packets.WriteTo(a, from)
+			for _, l := range streams {
+				l.Close()
 			}
 		}
-	}()
-	go func() {
-		for {
-			conn, err := streams.Accept()
-			if err != nil {
-				return
+		var err error
+		port = 0
+		for at := range servers {
+			if packets[at], err = net.ListenPacket("udp", net.JoinHostPort(at, strconv.Itoa(port))); err != nil {
+				delete(packets, at)
+				break
 			}
-			b := make([]byte, 2)
-			if _, err = io.ReadFull(conn, b); err == nil {
-				b = make([]byte, binary.BigEndian.Uint16(b))
-				_, err = io.ReadFull(conn, b)
+			port = packets[at].LocalAddr().(*net.UDPAddr).Port
+			if streams[at], err = net.Listen("tcp", packets[at].LocalAddr().String()); err != nil {
+				delete(streams, at)
+				break
 			}
-			if err == nil {
-				for _, a := range answer(b, "tcp") {
-					_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(a))), a...))
-				}
-			}
-			conn.Close()
 		}
-	}()
-	return port
+		if err != nil {
+			closeAll()
+			continue
+		}
+		t.Cleanup(closeAll)
+		for at, answer := range servers {
+			go answerPackets(packets[at], answer)
+			go answerStreams(streams[at], answer)
+		}
+		return port
+	}
+	t.Fatal("no port is free at all addresses")
+	return 0
+}
+
+// upstream is one of them alone.
+func upstream(t *testing.T, at string, answer answering) (port int) {
+	t.Helper()
+	return upstreams(t, map[string]answering{at: answer})
+}
+
+func answerPackets(packets net.PacketConn, answer answering) {
+	b := make([]byte, 1<<16)
+	for {
+		n, from, err := packets.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		for _, a := range answer(slices.Clone(b[:n]), "udp") {
+			_, _ = packets.WriteTo(a, from)
+		}
+	}
+}
+
+func answerStreams(streams net.Listener, answer answering) {
+	for {
+		conn, err := streams.Accept()
+		if err != nil {
+			return
+		}
+		b := make([]byte, 2)
+		if _, err = io.ReadFull(conn, b); err == nil {
+			b = make([]byte, binary.BigEndian.Uint16(b))
+			_, err = io.ReadFull(conn, b)
+		}
+		if err == nil {
+			for _, a := range answer(b, "tcp") {
+				_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(a))), a...))
+			}
+		}
+		conn.Close()
+	}
 }
 
 // says answers a query by an address, or by a code.
@@ -73,7 +109,7 @@ func says(query []byte, code byte, address ...byte) []byte {
 func one(p ...[]byte) [][]byte { return p }
 
 func TestOtherNamesAreAskedElsewhere(t *testing.T) {
-	port := upstream(t, "127.0.0.21:0", func(query []byte, _ string) [][]byte { return one(says(query, 0, 192, 0, 2, 9)) })
+	port := upstream(t, "127.0.0.21", func(query []byte, _ string) [][]byte { return one(says(query, 0, 192, 0, 2, 9)) })
 	s, _ := serve(t, table, port, "127.0.0.21")
 	for _, network := range []string{"udp", "tcp"} {
 		if got := shown(t, exchanged(t, s, network, query(t, "elsewhere.example.", dnsmessage.TypeA))); got != "Success 192.0.2.9" {
@@ -83,15 +119,16 @@ func TestOtherNamesAreAskedElsewhere(t *testing.T) {
 }
 
 func TestTheNextServerIsAskedAfterOneThatFails(t *testing.T) {
-	port := upstream(t, "127.0.0.22:0", func(query []byte, _ string) [][]byte { return one(says(query, 0, 192, 0, 2, 9)) })
-	same := func(ip string) string { return net.JoinHostPort(ip, strconv.Itoa(port)) }
-	upstream(t, same("127.0.0.23"), func(query []byte, _ string) [][]byte { return one(says(query, serverFailure)) })
-	upstream(t, same("127.0.0.24"), func(query []byte, _ string) [][]byte { return one(says(query, 3)) })
-	upstream(t, same("127.0.0.26"), func(query []byte, _ string) [][]byte {
-		strange, other := says(query, 0, 6, 6, 6, 6), says(query, 0, 6, 6, 6, 6)
-		strange[0]++
-		other[headerSize+1] ^= 1
-		return [][]byte{nil, {1, 2, 3}, query, strange, other, says(query, 0, 192, 0, 2, 10)}
+	port := upstreams(t, map[string]answering{
+		"127.0.0.22": func(query []byte, _ string) [][]byte { return one(says(query, 0, 192, 0, 2, 9)) },
+		"127.0.0.23": func(query []byte, _ string) [][]byte { return one(says(query, serverFailure)) },
+		"127.0.0.24": func(query []byte, _ string) [][]byte { return one(says(query, 3)) },
+		"127.0.0.26": func(query []byte, _ string) [][]byte {
+			strange, other := says(query, 0, 6, 6, 6, 6), says(query, 0, 6, 6, 6, 6)
+			strange[0]++
+			other[headerSize+1] ^= 1
+			return [][]byte{nil, {1, 2, 3}, query, strange, other, says(query, 0, 192, 0, 2, 10)}
+		},
 	})
 	for name, c := range map[string]struct {
 		servers []string
@@ -112,7 +149,7 @@ func TestTheNextServerIsAskedAfterOneThatFails(t *testing.T) {
 }
 
 func TestATruncatedAnswerIsPassedOnAndAskedForByTCP(t *testing.T) {
-	port := upstream(t, "127.0.0.27:0", func(query []byte, network string) [][]byte {
+	port := upstream(t, "127.0.0.27", func(query []byte, network string) [][]byte {
 		a := says(query, 0, 192, 0, 2, 9)
 		if network == "udp" {
 			a = says(query, 0)
@@ -132,7 +169,7 @@ func TestATruncatedAnswerIsPassedOnAndAskedForByTCP(t *testing.T) {
 func TestServersThatAreSilentDoNotHoldUpNames(t *testing.T) {
 	var asked atomic.Int32
 	full := make(chan struct{})
-	port := upstream(t, "127.0.0.28:0", func([]byte, string) [][]byte {
+	port := upstream(t, "127.0.0.28", func([]byte, string) [][]byte {
 		if asked.Add(1) == mostForwards {
 			close(full)
 		}

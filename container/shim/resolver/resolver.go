@@ -36,6 +36,8 @@ type Server struct {
 	forwards, connections chan struct{} // one for each that is under way
 	turn                  atomic.Uint32
 	closed                chan struct{}
+	patience              time.Duration
+	lastPatience          time.Duration
 
 	mu       sync.Mutex
 	upstream []unix.Sockaddr
@@ -45,6 +47,7 @@ type Server struct {
 func Listen() (*Server, error) {
 	s := &Server{
 		forwards: make(chan struct{}, mostForwards), connections: make(chan struct{}, mostConnections), closed: make(chan struct{}),
+		patience: patience, lastPatience: lastPatience,
 	}
 	var err error
 	s.datagrams, s.streams, s.port, err = listen()

@@ -82,21 +82,24 @@ func connect(to unix.Sockaddr, kind int, within time.Duration) (*os.File, error)
 	return f, nil
 }
 
-// connected waits until a connection is there, or cannot be had.
+// connected waits until a connection is there, or cannot be had. It looks before it waits: the word of a connection that was
+// there at once may have come before anybody waited for it.
 func connected(f *os.File) error {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
-	asked, failed := false, error(nil)
+	var failed error
 	err = raw.Write(func(fd uintptr) bool {
-		if !asked { // the first call comes before the wait
-			asked = true
-			return false
-		}
 		code, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 		if err == nil && code != 0 {
 			err = unix.Errno(code)
+		}
+		if err == nil {
+			_, err = unix.Getpeername(int(fd))
+		}
+		if errors.Is(err, unix.ENOTCONN) {
+			return false
 		}
 		failed = err
 		return true
