@@ -3,9 +3,11 @@ package container
 import (
 	"context"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -79,6 +81,21 @@ func TestAStopThatWasAskedForEndsRestarts(t *testing.T) {
 	})
 	if err := r.engine.Kill(context.Background(), other, "SIGNONE"); err == nil || !strings.Contains(err.Error(), "SIGNONE") {
 		t.Errorf("a signal that is none: %v", err)
+	}
+}
+
+// Who starts the shim may ignore signals (nohup, a shell's &); a command that begins like that could not trap them.
+func TestACommandIgnoresNoSignalThatItsStarterIgnored(t *testing.T) {
+	started := []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR2}
+	signal.Ignore(started...)
+	defer signal.Reset(started...)
+	r := newRig(t)
+	id := r.launch(sh("grep -E 'Sig(Ign|Blk)' /proc/self/status; echo end; sleep 1000"))
+	r.eventually("it has told", func() bool { return strings.Contains(r.output(), "end") })
+	for how, out := range map[string]string{"start": r.output(), "exec": r.exec(id, "grep -E 'Sig(Ign|Blk)' /proc/self/status; echo end")} {
+		if want := "SigBlk: 0000000000000000 SigIgn: 0000000000000000 end"; strings.Join(strings.Fields(out), " ") != want {
+			t.Errorf("%s: %q", how, out)
+		}
 	}
 }
 

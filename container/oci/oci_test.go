@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -182,6 +183,17 @@ func (w *world) until(what string, done func() bool) {
 		case <-deadline:
 			w.t.Fatalf("not so after a minute: %s", what)
 		}
+	}
+}
+
+// Who starts a runtime may ignore signals (nohup, a shell's &); a command that begins like that could not trap them.
+func TestACommandIgnoresNoSignalThatItsStarterIgnored(t *testing.T) {
+	started := []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR2}
+	signal.Ignore(started...)
+	defer signal.Reset(started...)
+	w := newWorld(t, nil, "grep", "-E", "Sig(Ign|Blk)", "/proc/self/status")
+	if want := "SigBlk: 0000000000000000 SigIgn: 0000000000000000"; strings.Join(strings.Fields(w.run()), " ") != want {
+		t.Errorf("the command has %q, not %q", w.said(), want)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 // become runs what turns this process into a command. It says on the report's descriptor why it could not.
 func become(f func(spec []byte) error) {
+	defaultSignals()
 	report := os.NewFile(reportFD, "report")
 	_ = unix.CloseRange(specFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 	spec, err := io.ReadAll(io.NewSectionReader(os.NewFile(specFD, "spec"), 0, 16<<20))

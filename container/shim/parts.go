@@ -42,6 +42,9 @@ func SetSysctls(all map[string]string) error { return setSysctls(all) }
 // LoopbackUp brings up lo in this process' network namespace.
 func LoopbackUp() error { return loopbackUp() }
 
+// DefaultSignals undoes what a command would inherit of ignored and blocked signals.
+func DefaultSignals() { defaultSignals() }
+
 // LoadFilter loads a seccomp filter; none if it is empty.
 func LoadFilter(filter []unix.SockFilter) error { return loadFilter(filter) }
 

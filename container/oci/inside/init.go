@@ -20,6 +20,7 @@ func Played(args []string) {
 		return
 	}
 	runtime.LockOSThread()
+	shim.DefaultSignals()
 	base, err := strconv.Atoi(args[1])
 	if err != nil || base < 3 {
 		fmt.Fprintln(os.Stderr, "this is a part of dhow's OCI runtime, which starts it")
