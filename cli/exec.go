@@ -89,11 +89,11 @@ func execIn(ctx context.Context, env *environment, ref string, f *execFlags, opt
 		if err != nil {
 			return err
 		}
-		found, err := findContainer(ctx, runtime.Engine, ref)
+		id, err := podContainers{runtime.Engine}.find(ctx, ref)
 		if err != nil {
 			return err
 		}
-		return runExec(ctx, options, func(ctx context.Context, o container.ExecOptions) (int, error) { return runtime.Exec(ctx, found.Id, o) })
+		return runExec(ctx, options, func(ctx context.Context, o container.ExecOptions) (int, error) { return runtime.Exec(ctx, id, o) })
 	}
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"dhow/engine/networks"
 	"dhow/engine/volumes"
 	"dhow/image"
+	"dhow/image/names"
 )
 
 func newInspectCommand(env *environment, kind string) *cobra.Command {
@@ -26,10 +27,15 @@ func newInspectCommand(env *environment, kind string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			pods, err := openPods(env)
+			if err != nil {
+				return err
+			}
+			look := inspector{service, pods, images, size}
 			var things []any
 			var failed error
 			for _, ref := range args {
-				thing, err := inspect(cmd.Context(), service, images, kind, ref, size)
+				thing, err := look.inspect(cmd.Context(), kind, ref)
 				if err != nil {
 					failed = errors.Join(failed, err)
 					continue
@@ -49,44 +55,94 @@ func newInspectCommand(env *environment, kind string) *cobra.Command {
 	return cmd
 }
 
+// inspector looks for things of all kinds.
+type inspector struct {
+	service *engine.Service
+	pods    podContainers
+	images  *image.Store
+	size    bool
+}
+
 // inspect looks for a thing of one kind, or of any.
-func inspect(ctx context.Context, service *engine.Service, images *image.Store, kind, ref string, size bool) (any, error) {
+func (i inspector) inspect(ctx context.Context, kind, ref string) (any, error) {
 	switch kind {
-	case "container", "":
-		c, err := service.Get(ctx, ref)
-		var missing *engine.NotFoundError
-		if err == nil {
-			return describeContainer(ctx, service, c, size)
-		}
-		if kind != "" || !errors.As(err, &missing) {
+	case "":
+		return i.first(ctx, ref)
+	case "container":
+		c, from, err := locate(ctx, i.service, i.pods, ref)
+		if err != nil {
 			return nil, err
 		}
-	case "image", "volume", "network":
-	default:
-		return nil, fmt.Errorf("%q is not a valid value for --type", kind)
+		return describeContainer(ctx, from, c, i.size)
+	case "image":
+		return i.image(ctx, ref)
+	case "network":
+		return i.network(ctx, ref)
+	case "volume":
+		return i.volume(ctx, ref)
 	}
-	if kind == "image" || kind == "" {
-		d, err := images.Inspect(ctx, ref)
-		if err == nil {
-			return describeImage(d), nil
-		}
-		if kind != "" {
-			return nil, noSuchImage(ref, err)
-		}
-	}
-	if kind == "network" || kind == "" {
-		w, err := findNetwork(service, ref)
-		if err == nil {
-			return describeNetwork(service, w)
-		}
-		if kind != "" || !errors.Is(err, networks.ErrNotFound) {
-			return nil, err
+	return nil, fmt.Errorf("%q is not a valid value for --type", kind)
+}
+
+// first is the first that has the name. Containers of pods, which have many names, come last.
+func (i inspector) first(ctx context.Context, ref string) (any, error) {
+	for _, look := range []func(context.Context, string) (any, error){i.own, i.imageIfNamed, i.network, i.volume, i.ofPod} {
+		if thing, err := look(ctx, ref); !isMissing(err) {
+			return thing, err
 		}
 	}
-	v, err := service.Volumes().Get(ref)
-	if errors.Is(err, volumes.ErrNotFound) && kind == "" {
-		return nil, fmt.Errorf("No such object: %s", ref)
+	return nil, fmt.Errorf("No such object: %s", ref)
+}
+
+// isMissing says that there is no thing of that kind.
+func isMissing(err error) bool {
+	var container *engine.NotFoundError
+	return errors.As(err, &container) || errors.Is(err, errNoPodContainer) || errors.Is(err, errNoSuchImage) ||
+		errors.Is(err, networks.ErrNotFound) || errors.Is(err, volumes.ErrNotFound)
+}
+
+func (i inspector) own(ctx context.Context, ref string) (any, error) {
+	c, err := i.service.Get(ctx, ref)
+	if err != nil {
+		return nil, err
 	}
+	return describeContainer(ctx, i.service, c, i.size)
+}
+
+func (i inspector) ofPod(ctx context.Context, ref string) (any, error) {
+	c, err := i.pods.Get(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return describeContainer(ctx, i.pods, c, i.size)
+}
+
+func (i inspector) image(ctx context.Context, ref string) (any, error) {
+	d, err := i.images.Inspect(ctx, ref)
+	if err != nil {
+		return nil, noSuchImage(ref, err)
+	}
+	return describeImage(d), nil
+}
+
+// imageIfNamed takes what cannot be an image's name for the name of something else.
+func (i inspector) imageIfNamed(ctx context.Context, ref string) (any, error) {
+	if _, err := names.Normalize(ref); err != nil {
+		return nil, errNoSuchImage
+	}
+	return i.image(ctx, ref)
+}
+
+func (i inspector) network(_ context.Context, ref string) (any, error) {
+	w, err := findNetwork(i.service, ref)
+	if err != nil {
+		return nil, err
+	}
+	return describeNetwork(i.service, w)
+}
+
+func (i inspector) volume(_ context.Context, ref string) (any, error) {
+	v, err := i.service.Volumes().Get(ref)
 	if err != nil {
 		return nil, err
 	}

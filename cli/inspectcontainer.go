@@ -14,8 +14,8 @@ import (
 )
 
 // describeContainer is docker inspect's object, with all of its fields that mean something here.
-func describeContainer(ctx context.Context, service *engine.Service, c *engine.Container, size bool) (any, error) {
-	details, err := service.Details(ctx, c)
+func describeContainer(ctx context.Context, from roster, c *engine.Container, size bool) (any, error) {
+	details, err := from.Details(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -24,17 +24,17 @@ func describeContainer(ctx context.Context, service *engine.Service, c *engine.C
 		pid = details.Pid
 	}
 	args := append(c.Run.Args(), "")
-	files := service.Files(c)
+	files := from.Files(c)
 	o := object{
-		"Id": c.ID, "Created": timeText(c.Created), "Path": args[0], "Args": args[1 : len(args)-1], "State": containerState(service, c, pid),
-		"Image": c.ImageID, "LogPath": logPath(service, c), "Name": "/" + c.Name, "RestartCount": c.State.Restarts, "Driver": "overlay2",
+		"Id": c.ID, "Created": timeText(c.Created), "Path": args[0], "Args": args[1 : len(args)-1], "State": containerState(from, c, pid),
+		"Image": c.ImageID, "LogPath": logPath(from, c), "Name": "/" + c.Name, "RestartCount": c.State.Restarts, "Driver": "overlay2",
 		"Platform": "linux", "MountLabel": "", "ProcessLabel": "", "AppArmorProfile": c.Spec.AppArmor, "ExecIDs": nil,
 		"ResolvConfPath": files["/etc/resolv.conf"], "HostnamePath": files["/etc/hostname"], "HostsPath": files["/etc/hosts"],
 		"HostConfig": hostConfig(c), "Mounts": describeMounts(c), "Config": containerConfig(c), "NetworkSettings": networkSettings(c, pid),
 		"GraphDriver": object{"Name": "overlay2", "Data": graphData(details)},
 	}
 	if size {
-		own, total := service.Sizes(ctx, c)
+		own, total := from.Sizes(ctx, c)
 		o["SizeRw"], o["SizeRootFs"] = own, total
 	}
 	return o, nil
@@ -42,20 +42,20 @@ func describeContainer(ctx context.Context, service *engine.Service, c *engine.C
 
 func timeText(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) }
 
-func logPath(service *engine.Service, c *engine.Container) string {
+func logPath(from roster, c *engine.Container) string {
 	if c.Spec.LogDriver == "none" {
 		return ""
 	}
-	return service.LogPath(c.ID)
+	return from.LogPath(c.ID)
 }
 
-func containerState(service *engine.Service, c *engine.Container, pid int) object {
+func containerState(from roster, c *engine.Container, pid int) object {
 	state := object{
 		"Status": c.State.Status, "Running": c.Alive(), "Paused": c.State.Status == engine.Paused, "Restarting": c.State.Status == engine.Restarting,
 		"OOMKilled": c.State.OOM, "Dead": false, "Pid": pid, "ExitCode": c.State.ExitCode, "Error": c.State.Error,
 		"StartedAt": timeText(c.State.Started), "FinishedAt": timeText(c.State.Finished), "Health": nil,
 	}
-	if h := service.HealthState(c); h != nil {
+	if h := from.HealthState(c); h != nil {
 		state["Health"] = object{"Status": h.Status, "FailingStreak": h.FailingStreak, "Log": list(h.Log)}
 	}
 	return state

@@ -76,19 +76,19 @@ func printLogs(ctx context.Context, env *environment, ref string, options crilog
 	if !errors.As(err, &missing) {
 		return err
 	}
-	runtime, err := openEngine(env)
+	pods, err := openPods(env)
 	if err != nil {
 		return err
 	}
-	found, err := findContainer(ctx, runtime, ref)
+	id, err := pods.find(ctx, ref)
 	if err != nil {
 		return err
 	}
-	status, err := runtime.ContainerStatus(ctx, found.Id)
+	status, err := pods.runtime.ContainerStatus(ctx, id)
 	if err != nil {
 		return err
 	}
-	return printLog(ctx, env, runtime, status, options)
+	return printLog(ctx, env, pods.runtime, status, options)
 }
 
 func printLog(ctx context.Context, env *environment, engine *container.Engine, status *cri.ContainerStatus, options crilog.Options) error {

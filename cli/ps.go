@@ -1,28 +1,16 @@
 package cli
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"dhow/assemble"
 	"dhow/cli/output"
-	"dhow/container"
 	"dhow/engine"
-)
-
-// Labels by which a node agent marks what it runs (kubelet's).
-const (
-	podNameLabel       = "io.kubernetes.pod.name"
-	podNamespaceLabel  = "io.kubernetes.pod.namespace"
-	containerNameLabel = "io.kubernetes.container.name"
 )
 
 // psOptions choose containers.
@@ -56,27 +44,12 @@ Filters: id, name, label, status, exited, ancestor, volume, network, health, res
 	return cmd
 }
 
-func openEngine(env *environment) (*container.Engine, error) {
-	config, err := nodeConfig(env)
-	if err != nil {
-		return nil, err
-	}
-	engine, _, err := assemble.Engine(config)
-	return engine, err
-}
-
-// psRow is a container in a list.
-type psRow struct {
-	output.Row
-	created time.Time
-}
-
 func listContainers(ctx context.Context, env *environment, o *psOptions) error {
 	service, _, err := openService(env)
 	if err != nil {
 		return err
 	}
-	list, err := service.List(ctx)
+	pods, err := openPods(env)
 	if err != nil {
 		return err
 	}
@@ -90,32 +63,25 @@ func listContainers(ctx context.Context, env *environment, o *psOptions) error {
 	statusFilter := slices.ContainsFunc(o.filters, func(f string) bool {
 		return strings.HasPrefix(f, "status=") || strings.HasPrefix(f, "exited=")
 	})
-	var rows []psRow
-	for _, c := range list {
-		if (o.all || o.last >= 0 || statusFilter || c.Alive()) && pass(c) {
-			rows = append(rows, o.row(ctx, service, c))
-		}
+	list, err := listAll(ctx, service, pods)
+	if err != nil {
+		return err
 	}
-	if len(o.filters) == 0 {
-		pods, err := o.podRows(ctx, env)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, pods...)
-		slices.SortStableFunc(rows, func(a, b psRow) int { return b.created.Compare(a.created) })
-	}
+	list = slices.DeleteFunc(list, func(c listed) bool {
+		return !o.all && o.last < 0 && !statusFilter && !c.Alive() || !pass(c.Container)
+	})
 	if o.last >= 0 {
-		rows = rows[:min(o.last, len(rows))]
+		list = list[:min(o.last, len(list))]
 	}
 	standard := `{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}`
 	if o.size {
 		standard += `\t{{.Size}}`
 	}
-	all := make([]output.Row, len(rows))
-	for i, r := range rows {
-		all[i] = r.Row
+	rows := make([]output.Row, len(list))
+	for i, c := range list {
+		rows[i] = o.row(ctx, c)
 	}
-	return printRows(env, o.format, o.quiet, standard, psHeaders, all)
+	return printRows(env, o.format, o.quiet, standard, psHeaders, rows)
 }
 
 var psHeaders = output.Row{
@@ -139,7 +105,8 @@ func printRows(env *environment, format string, quiet bool, standard string, hea
 	return nil
 }
 
-func (o *psOptions) row(ctx context.Context, service *engine.Service, c *engine.Container) psRow {
+func (o *psOptions) row(ctx context.Context, l listed) output.Row {
+	c := l.Container
 	id, command := c.ID, commandText(c, o.noTrunc)
 	if !o.noTrunc {
 		id = short(id)
@@ -147,7 +114,7 @@ func (o *psOptions) row(ctx context.Context, service *engine.Service, c *engine.
 	r := output.Row{
 		"ID": id, "Image": c.Spec.Image, "Command": command, "CreatedAt": c.Created.Format(dateFormat),
 		"RunningFor": output.Ago(c.Created, time.Now()), "Ports": portsText(c), "State": c.State.Status,
-		"Status": statusOf(c, service.Health(c)), "Names": c.Name, "Labels": joinLabels(c.Run.Labels), "Size": "0B",
+		"Status": statusOf(c, l.from.Health(c)), "Names": c.Name, "Labels": joinLabels(c.Run.Labels), "Size": "0B",
 	}
 	var mounts, networks []string
 	for _, m := range c.Mounts {
@@ -165,10 +132,10 @@ func (o *psOptions) row(ctx context.Context, service *engine.Service, c *engine.
 	}
 	r["LocalVolumes"], r["Mounts"], r["Networks"] = fmt.Sprint(volumeCount(c)), strings.Join(mounts, ","), strings.Join(networks, ",")
 	if o.size {
-		own, total := service.Sizes(ctx, c)
+		own, total := l.from.Sizes(ctx, c)
 		r["Size"] = fmt.Sprintf("%s (virtual %s)", output.Size(uint64(own)), output.Size(uint64(total)))
 	}
-	return psRow{r, c.Created}
+	return r
 }
 
 // commandText is a container's command in quotes, cut short unless whole.
@@ -194,51 +161,6 @@ func volumeCount(c *engine.Container) int {
 		}
 	}
 	return n
-}
-
-// podRows are the containers of pods on this node.
-func (o *psOptions) podRows(ctx context.Context, env *environment) ([]psRow, error) {
-	runtime, err := openEngine(env)
-	if err != nil {
-		return nil, err
-	}
-	list, err := runtime.ListContainers(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	var rows []psRow
-	for _, c := range list {
-		if !o.all && c.State != cri.ContainerState_CONTAINER_RUNNING {
-			continue
-		}
-		status, err := runtime.ContainerStatus(ctx, c.Id)
-		if errors.Is(err, container.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		created := time.Unix(0, c.CreatedAt)
-		id := c.Id
-		if !o.noTrunc {
-			id = short(id)
-		}
-		r := psRow{output.Row{
-			"ID": id, "Image": imageOf(c), "Command": "", "CreatedAt": created.Format(dateFormat), "RunningFor": output.Ago(created, time.Now()),
-			"State": strings.ToLower(strings.TrimPrefix(c.State.String(), "CONTAINER_")), "Status": statusText(status), "Names": podContainerName(c),
-			"Labels": joinLabels(c.Labels), "Ports": "", "Size": "0B", "LocalVolumes": "0", "Mounts": "", "Networks": "",
-		}, created}
-		rows = append(rows, r)
-	}
-	return rows, nil
-}
-
-// podContainerName is as the kubelet named docker's containers, without the parts that nobody reads.
-func podContainerName(c *cri.Container) string {
-	if c.Labels[podNameLabel] == "" {
-		return c.GetMetadata().GetName()
-	}
-	return "k8s_" + c.GetMetadata().GetName() + "_" + c.Labels[podNameLabel] + "_" + c.Labels[podNamespaceLabel]
 }
 
 func joinLabels(labels map[string]string) string {
@@ -270,20 +192,6 @@ func portsText(c *engine.Container) string {
 
 func short(id string) string { return id[:min(12, len(id))] }
 
-func imageOf(c *cri.Container) string {
-	if name := c.GetImage().GetUserSpecifiedImage(); name != "" {
-		return name
-	}
-	return short(strings.TrimPrefix(c.GetImage().GetImage(), "sha256:"))
-}
-
-func podOf(labels map[string]string) string {
-	if labels[podNameLabel] == "" {
-		return ""
-	}
-	return labels[podNamespaceLabel] + "/" + labels[podNameLabel]
-}
-
 // statusOf is a container's state in docker's words.
 func statusOf(c *engine.Container, health string) string {
 	switch c.State.Status {
@@ -306,55 +214,7 @@ func statusOf(c *engine.Container, health string) string {
 	return text
 }
 
-// statusText is as docker ps says it.
-func statusText(s *cri.ContainerStatus) string {
-	switch s.State {
-	case cri.ContainerState_CONTAINER_RUNNING:
-		return "Up " + since(s.StartedAt)
-	case cri.ContainerState_CONTAINER_EXITED:
-		return fmt.Sprintf("Exited (%d) %s ago", s.ExitCode, since(s.FinishedAt))
-	default:
-		return "Created"
-	}
-}
-
 // since is how long ago a time was, in the words of docker.
 func since(nanoseconds int64) string { return output.Duration(time.Since(time.Unix(0, nanoseconds))) }
 
 const dateFormat = "2006-01-02 15:04:05 -0700 MST"
-
-// findContainer resolves what a user calls a pod's container: its id or the beginning of one, its name, or pod/name;
-// running ones come before ended ones, newer before older.
-func findContainer(ctx context.Context, engine *container.Engine, ref string) (*cri.Container, error) {
-	list, err := engine.ListContainers(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(list, func(a, b *cri.Container) int {
-		if a.State != b.State {
-			return cmp.Compare(rank(a), rank(b))
-		}
-		return cmp.Compare(b.CreatedAt, a.CreatedAt)
-	})
-	for _, match := range []func(*cri.Container) bool{
-		func(c *cri.Container) bool { return c.Id == ref },
-		func(c *cri.Container) bool { return podContainerName(c) == ref },
-		func(c *cri.Container) bool { return c.Labels[podNameLabel]+"/"+c.GetMetadata().GetName() == ref },
-		func(c *cri.Container) bool { return podOf(c.Labels) == ref },
-		func(c *cri.Container) bool { return c.GetMetadata().GetName() == ref },
-		func(c *cri.Container) bool { return c.Labels[podNameLabel] == ref },
-		func(c *cri.Container) bool { return len(ref) >= 3 && strings.HasPrefix(c.Id, ref) },
-	} {
-		if i := slices.IndexFunc(list, match); i >= 0 {
-			return list[i], nil
-		}
-	}
-	return nil, fmt.Errorf("No such container: %s (dhow ps -a lists them)", ref)
-}
-
-func rank(c *cri.Container) int {
-	if c.State == cri.ContainerState_CONTAINER_RUNNING {
-		return 0
-	}
-	return 1
-}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -23,7 +24,7 @@ func newStatsCommand(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s := statistics{service: service, refs: args, all: all, noTrunc: noTrunc, last: map[string]*container.Usage{}}
+			s := statistics{env: env, service: service, refs: args, all: all, noTrunc: noTrunc, last: map[string]*container.Usage{}}
 			if _, err := s.rows(cmd.Context()); err != nil { // processor time is a difference
 				return err
 			}
@@ -59,6 +60,7 @@ var statsHeaders = output.Row{"ID": "CONTAINER ID", "Container": "CONTAINER", "N
 	"NetIO": "NET I/O", "BlockIO": "BLOCK I/O", "PIDs": "PIDS"}
 
 type statistics struct {
+	env     *environment
 	service *engine.Service
 	refs    []string
 	all     bool // also those that do not run, with zeros
@@ -67,11 +69,15 @@ type statistics struct {
 }
 
 func (s *statistics) rows(ctx context.Context) ([]output.Row, error) {
-	list, err := s.containers(ctx)
+	pods, err := openPods(s.env)
 	if err != nil {
 		return nil, err
 	}
-	used, err := s.service.Usage(ctx, list)
+	list, err := s.containers(ctx, pods)
+	if err != nil {
+		return nil, err
+	}
+	used, err := usageOf(ctx, list, s.service, pods)
 	if err != nil {
 		return nil, err
 	}
@@ -83,26 +89,46 @@ func (s *statistics) rows(ctx context.Context) ([]output.Row, error) {
 		} else if u == nil {
 			continue // it has just ended
 		}
-		rows = append(rows, s.row(c, u))
+		rows = append(rows, s.row(c.Container, u))
 		s.last[c.ID] = u
 	}
 	return rows, nil
 }
 
-func (s *statistics) containers(ctx context.Context) ([]*engine.Container, error) {
-	var list []*engine.Container
-	if len(s.refs) == 0 {
-		all, err := s.service.List(ctx)
-		return slices.DeleteFunc(all, func(c *engine.Container) bool { return !s.all && !c.Alive() }), err
-	}
+// containers are those that were named, or all.
+func (s *statistics) containers(ctx context.Context, pods podContainers) ([]listed, error) {
+	var list []listed
 	for _, ref := range s.refs {
-		c, err := s.service.Get(ctx, ref)
+		c, from, err := locate(ctx, s.service, pods, ref)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, c)
+		list = append(list, listed{c, from})
 	}
-	return list, nil
+	if len(s.refs) > 0 {
+		return list, nil
+	}
+	list, err := listAll(ctx, s.service, pods)
+	return slices.DeleteFunc(list, func(c listed) bool { return !s.all && !c.Alive() }), err
+}
+
+// usageOf asks each roster for its own.
+func usageOf(ctx context.Context, list []listed, rosters ...roster) (map[string]*container.Usage, error) {
+	all := map[string]*container.Usage{}
+	for _, from := range rosters {
+		var own []*engine.Container
+		for _, c := range list {
+			if c.from == from {
+				own = append(own, c.Container)
+			}
+		}
+		used, err := from.Usage(ctx, own)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, used)
+	}
+	return all, nil
 }
 
 func (s *statistics) row(c *engine.Container, u *container.Usage) output.Row {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os/user"
 	"slices"
@@ -12,6 +14,7 @@ import (
 
 	"dhow/cli/output"
 	"dhow/container"
+	"dhow/engine"
 )
 
 func newTopCommand(env *environment) *cobra.Command {
@@ -26,11 +29,7 @@ Of ps' options these choose the columns: -ef (also without any), aux, -o NAME[,N
 			if err != nil {
 				return err
 			}
-			service, _, err := openService(env)
-			if err != nil {
-				return err
-			}
-			list, err := service.Top(cmd.Context(), args[0])
+			list, err := processesOf(cmd.Context(), env, args[0])
 			if err != nil {
 				return err
 			}
@@ -39,6 +38,24 @@ Of ps' options these choose the columns: -ef (also without any), aux, -o NAME[,N
 	}
 	cmd.Flags().SetInterspersed(false)
 	return cmd
+}
+
+// processesOf are those of a container of the engine's, or of a pod.
+func processesOf(ctx context.Context, env *environment, ref string) ([]container.Process, error) {
+	service, _, err := openService(env)
+	if err != nil {
+		return nil, err
+	}
+	list, err := service.Top(ctx, ref)
+	var missing *engine.NotFoundError
+	if !errors.As(err, &missing) {
+		return list, err
+	}
+	pods, err := openPods(env)
+	if err != nil {
+		return nil, err
+	}
+	return pods.Top(ctx, ref)
 }
 
 // The columns that ps has without -o.

@@ -81,6 +81,7 @@ type Details struct {
 	Cwd          string
 	User         string
 	Capabilities []string
+	Mounts       []shim.Mount // as they are made, with those of the pod's files
 }
 
 // Details of a container.
@@ -100,6 +101,7 @@ func (e *Engine) Details(ctx context.Context, id string) (*Details, error) {
 		SandboxID: c.sandbox.ID, Restarts: c.start.Restarts, Restarting: running && c.start.Pid == 0, Last: c.start.Last, Exit: c.exit,
 		Cgroup: string(c.Cgroup), Dir: c.dir, Root: spec.Root.Plain, Lower: spec.Root.Lower, Upper: spec.Root.Upper, Extra: c.Extra, Config: proto.Clone(c.config).(*cri.ContainerConfig),
 		Args: spec.Process.Args, Env: spec.Process.Env, Cwd: spec.Process.Cwd, User: spec.Process.User, Capabilities: confine.CapabilityNames(spec.Process.Capabilities),
+		Mounts: spec.Mounts,
 	}
 	c.mu.Unlock()
 	if u := c.sandbox.Users; u != nil {

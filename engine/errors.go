@@ -11,7 +11,7 @@ type NotFoundError struct{ Kind, Name string }
 func (e *NotFoundError) Error() string {
 	text := fmt.Sprintf("No such %s: %s", e.Kind, e.Name)
 	if e.Kind == "container" && strings.HasPrefix(strings.TrimPrefix(e.Name, "/"), "k8s_") { // as ps calls those of pods
-		text += " (containers of pods are managed by their node: ps, logs and exec know them, dhow kubectl changes them)"
+		text += " (containers of pods are managed by their node: ps, inspect, stats, top, logs and exec know them, dhow kubectl changes them)"
 	}
 	return text
 }

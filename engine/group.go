@@ -42,6 +42,11 @@ func (s *Service) Usage(ctx context.Context, list []*Container) (map[string]*con
 	if err != nil {
 		return nil, err
 	}
+	return UsageOf(ctx, runtime, list), nil
+}
+
+// UsageOf is the same of containers that another runtime than the service's holds.
+func UsageOf(ctx context.Context, runtime *container.Engine, list []*Container) map[string]*container.Usage {
 	all := map[string]*container.Usage{}
 	for _, c := range list {
 		if !c.Alive() {
@@ -51,7 +56,7 @@ func (s *Service) Usage(ctx context.Context, list []*Container) (map[string]*con
 			all[c.ID] = u
 		}
 	}
-	return all, nil
+	return all
 }
 
 // Pause stops the processes of a container where they are.

@@ -15,9 +15,14 @@ func (s *Service) Sizes(ctx context.Context, c *Container) (own, total int64) {
 	if err != nil {
 		return 0, 0
 	}
-	own = sizeOf(snapshot.Upper)
+	return SizesOf(snapshot.Upper, snapshot.Lower)
+}
+
+// SizesOf are the same of a root whose layers are known.
+func SizesOf(upper string, lower []string) (own, total int64) {
+	own = sizeOf(upper)
 	total = own
-	for _, layer := range snapshot.Lower {
+	for _, layer := range lower {
 		total += sizeOf(layer)
 	}
 	return own, total
