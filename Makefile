@@ -32,7 +32,7 @@ demo: build ## the main job, shown end to end, then cleaned up
 test: build lint ## everything CI runs, with a watch on who writes to shared objects; needs root
 	go test -count=1 -tags nocluster -run 'WholeProgram|CommandsOf' ./cli
 	go test -count=1 -tags shimbinary -run WhatIsBuiltIn ./container
-	go test -count=1 -timeout 25m -tags sharedcheck ./...
+	umask 022 && go test -count=1 -timeout 25m -tags sharedcheck ./...
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }

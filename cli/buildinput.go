@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -82,13 +83,13 @@ func readOutput(env *environment, text string) (o build.Output, push bool, err e
 		if text == "-" {
 			return build.Output{Type: "tar", To: env.Stdout}, false, nil
 		}
-		return build.Output{Type: "local", Dest: text}, false, nil
+		return build.Output{Type: "local", Dest: text, Umask: fs.FileMode(env.umask)}, false, nil
 	}
 	given, err := fields(text)
 	if err != nil {
 		return o, false, err
 	}
-	o = build.Output{Type: given["type"], Dest: given["dest"]}
+	o = build.Output{Type: given["type"], Dest: given["dest"], Umask: fs.FileMode(env.umask)}
 	switch o.Type {
 	case "docker", "image":
 		push = given["push"] == "true"

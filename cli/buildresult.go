@@ -29,12 +29,12 @@ func (f *buildFlags) removeOld() error {
 // report tells what was built, where the user wants to be told.
 func (f *buildFlags) report(env *environment, result build.Result) error {
 	if f.iidfile != "" && result.ID != "" {
-		if err := os.WriteFile(f.iidfile, []byte(result.ID), 0o644); err != nil {
+		if err := os.WriteFile(f.iidfile, []byte(result.ID), env.fileMode()); err != nil {
 			return err
 		}
 	}
 	if f.metadata != "" {
-		if err := f.writeMetadata(result); err != nil {
+		if err := f.writeMetadata(env, result); err != nil {
 			return err
 		}
 	}
@@ -45,7 +45,7 @@ func (f *buildFlags) report(env *environment, result build.Result) error {
 }
 
 // writeMetadata uses buildx' names.
-func (f *buildFlags) writeMetadata(result build.Result) error {
+func (f *buildFlags) writeMetadata(env *environment, result build.Result) error {
 	told := map[string]string{}
 	if result.ID != "" {
 		told["containerimage.digest"], told["containerimage.config.digest"] = result.ID, result.ID
@@ -65,7 +65,7 @@ func (f *buildFlags) writeMetadata(result build.Result) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(f.metadata, append(data, '\n'), 0o644)
+	return os.WriteFile(f.metadata, append(data, '\n'), env.fileMode())
 }
 
 // caches reads --cache-from and --cache-to.

@@ -54,7 +54,7 @@ func newExportCommand(env *environment) *cobra.Command {
 			}
 			var out io.Writer = env.Stdout
 			if file != "" {
-				f, err := os.Create(file)
+				f, err := env.createFile(file)
 				if err != nil {
 					return err
 				}

@@ -14,6 +14,7 @@ type environment struct {
 	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr io.Writer
+	umask  int // the user's
 }
 
 func (e *environment) path(elem ...string) string {

@@ -19,6 +19,7 @@ func newKubectlCommand(env *environment) *cobra.Command {
 		Short:              "kubectl with the admin kubeconfig (a link named kubectl works too)",
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			env.usersUmask()
 			args = takeRootFlag(env, args)
 			if os.Getenv("KUBECONFIG") == "" && !hasFlag(args, "--kubeconfig") {
 				if err := os.Setenv("KUBECONFIG", env.kubeconfig()); err != nil {

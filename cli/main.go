@@ -34,6 +34,7 @@ func Main(args []string) int {
 	if code, ok := handOver(root, env, args); ok {
 		return code
 	}
+	env.ownUmask()
 	root.SetArgs(args[1:])
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

@@ -100,6 +100,7 @@ func (f *ociFlags) verb(use, short string, args cobra.PositionalArgs, run func(r
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			f.env.usersUmask()
 			if f.logFormat != "text" && f.logFormat != "json" {
 				return f.misused(cmd, fmt.Errorf("--log-format %q: want text or json", f.logFormat))
 			}

@@ -106,7 +106,7 @@ func createContainer(ctx context.Context, env *environment, flags *containerFlag
 		return nil, nil, err
 	}
 	if flags.cidfile != "" {
-		if err := os.WriteFile(flags.cidfile, []byte(c.ID), 0o644); err != nil {
+		if err := os.WriteFile(flags.cidfile, []byte(c.ID), env.fileMode()); err != nil {
 			return nil, nil, errors.Join(err, service.Remove(ctx, c.ID, true, true))
 		}
 	}

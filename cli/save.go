@@ -36,7 +36,7 @@ func newSaveCommand(env *environment) *cobra.Command {
 			if file == "" {
 				return store.Save(cmd.Context(), env.Stdout, archive.Format(format), args...)
 			}
-			return saveFile(cmd.Context(), store, file, archive.Format(format), args)
+			return saveFile(cmd.Context(), env, store, file, archive.Format(format), args)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "the file to write (default: standard output)")
@@ -51,12 +51,12 @@ func cutsToNothing(store *image.Store, ctx context.Context, ref string) bool {
 }
 
 // saveFile writes the archive beside its name first, so that the name is a whole archive or what it was.
-func saveFile(ctx context.Context, store *image.Store, file string, format archive.Format, refs []string) error {
+func saveFile(ctx context.Context, env *environment, store *image.Store, file string, format archive.Format, refs []string) error {
 	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-")
 	if err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
-	err = errors.Join(store.Save(ctx, f, format, refs...), f.Chmod(0o644), f.Close())
+	err = errors.Join(store.Save(ctx, f, format, refs...), f.Chmod(env.fileMode()), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), file)
 	}

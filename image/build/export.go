@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -21,6 +22,8 @@ type Output struct {
 	Type string
 	// Dest is a directory for local, a file for the others.
 	Dest string
+	// Umask has the rights that nobody gets on the file, or on a new directory.
+	Umask fs.FileMode
 	// To takes an archive if Dest is empty.
 	To io.Writer
 }
@@ -115,7 +118,7 @@ func toFile(o Output, write func(io.Writer) error) error {
 	if o.Dest == "" {
 		return write(o.To)
 	}
-	f, err := os.OpenFile(o.Dest+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	f, err := os.OpenFile(o.Dest+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666&^o.Umask)
 	if err != nil {
 		return err
 	}
@@ -153,7 +156,7 @@ func (w *work) writeFiles(ctx context.Context, made *state, o Output) error {
 	if o.Dest == "" {
 		return errors.New("--output type=local needs dest=DIRECTORY")
 	}
-	if err := os.MkdirAll(o.Dest, 0o755); err != nil {
+	if err := os.MkdirAll(o.Dest, 0o777&^o.Umask); err != nil {
 		return err
 	}
 	to, err := rooted.Open(o.Dest)
