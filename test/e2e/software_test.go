@@ -166,6 +166,12 @@ func TestRealSoftwareRunsAndOutlivesTheDaemon(t *testing.T) {
 	tr.end(t, "a rolling restart")
 	wantAll(t, n.kubectl("logs", "deployment/nginx"), "GET / HTTP/1.1")
 
+	n.eventually("the old pods are gone", time.Minute, func() error {
+		if ending := n.kubectl("get", "pods", "-o", "jsonpath={.items[*].metadata.deletionTimestamp}"); ending != "" {
+			return fmt.Errorf("some are ending since %s", ending)
+		}
+		return nil
+	})
 	pods := n.kubectl("get", "pods", "-o", "jsonpath={.items[*].metadata.uid}")
 	tr = startTraffic(url)
 	n.kill()
