@@ -181,7 +181,15 @@ func TestAnImageThatCannotBeHadIsToldInStatusAndEvents(t *testing.T) {
 	n.createPod("missing", registry+"/none:1")
 	wantAll(t, n.waitingReason("missing", "ErrImagePull"), registry+"/none:1", "not found")
 	n.waitingReason("missing", "ImagePullBackOff")
-	wantAll(t, n.kubectl("describe", "pod", "missing"), "Failed", "Error: ErrImagePull", "Back-off pulling image")
+	n.eventually("events that tell it", time.Minute, func() error {
+		out := n.kubectl("describe", "pod", "missing")
+		for _, want := range []string{"Failed", "Error: ErrImagePull", "Back-off pulling image"} {
+			if !strings.Contains(out, want) {
+				return errorf("%q is missing in:\n%s", want, out)
+			}
+		}
+		return nil
+	})
 	n.createPod("misnamed", "UPPER CASE")
 	n.waitingReason("misnamed", "InvalidImageName")
 }

@@ -109,13 +109,9 @@ func TestBodiesThatAreNoObjectsAreRefused(t *testing.T) {
 		{"an unknown media type", "text/plain", strings.NewReader("hello"), 415, "the body of the request was in an unknown format"},
 		{"nothing", "application/json", bytes.NewReader(nil), 400, ""},
 	} {
-		begin := time.Now()
 		status, text := n.post(test.contentType, test.body)
 		if status != test.status || !strings.Contains(text, test.message) {
 			t.Errorf("%s: answered %d %.300s\nwant %d with %q", test.name, status, text, test.status, test.message)
-		}
-		if took := time.Since(begin); took > 20*time.Second {
-			t.Errorf("%s: answered after %s", test.name, took)
 		}
 	}
 	n.kubectl("get", "nodes")

@@ -76,8 +76,8 @@ func (n *node) stop() {
 	_ = n.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-n.ended:
-	case <-time.After(30 * time.Second):
-		n.t.Errorf("the server did not end within 30 s of SIGTERM")
+	case <-time.After(2 * time.Minute):
+		n.t.Errorf("the server did not end within two minutes of SIGTERM")
 		n.kill()
 	}
 	n.cmd = nil

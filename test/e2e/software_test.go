@@ -45,7 +45,7 @@ spec:
           command: [/usr/sbin/nginx, -c, /etc/app/nginx.conf]
           ports: [{name: http, containerPort: 8080}]
           readinessProbe: {httpGet: {port: http}, periodSeconds: 1}
-          lifecycle: {preStop: {sleep: {seconds: 1}}}
+          lifecycle: {preStop: {sleep: {seconds: 5}}}
           volumeMounts: [{name: config, mountPath: /etc/app}]
       volumes: [{name: config, configMap: {name: nginx}}]
 ---
@@ -146,6 +146,21 @@ func (tr *traffic) end(t *testing.T, during string) {
 	}
 }
 
+// redisSays waits until redis, or the way to it, is there and gives an answer.
+func (n *node) redisSays(want string, args ...string) {
+	n.t.Helper()
+	n.eventually("redis to answer", time.Minute, func() error {
+		out, err := n.dhow(append([]string{"kubectl", "exec", "deploy/redis", "--", "/usr/bin/redis-cli"}, args...)...)
+		if err == nil && !strings.Contains(out, want) {
+			err = errorf("no %q", want)
+		}
+		if err != nil {
+			return errorf("%v:\n%s", err, out)
+		}
+		return nil
+	})
+}
+
 // Nginx and redis, which nobody here wrote, from Debian's packages through Debian's docker-registry.
 func TestRealSoftwareRunsAndOutlivesTheDaemon(t *testing.T) {
 	tree, _ := debianFiles(t, "docker-registry")
@@ -158,7 +173,8 @@ func TestRealSoftwareRunsAndOutlivesTheDaemon(t *testing.T) {
 	n.kubectl("rollout", "status", "deployment/redis", "--timeout=120s")
 
 	const url = "http://127.0.0.1:30090/"
-	wantAll(t, n.kubectl("exec", "deploy/redis", "--", "/usr/bin/redis-cli", "-h", "redis.default.svc.cluster.local", "set", "key", "kept"), "OK")
+	n.redisSays("OK", "-h", "redis.default.svc.cluster.local", "set", "key", "kept")
+	n.eventually("nginx to be reached from outside", time.Minute, func() error { return get(http.DefaultClient, url) })
 
 	tr := startTraffic(url)
 	n.kubectl("rollout", "restart", "deployment/nginx")
@@ -177,7 +193,7 @@ func TestRealSoftwareRunsAndOutlivesTheDaemon(t *testing.T) {
 	n.kill()
 	n.start()
 	n.waitReady()
-	wantAll(t, n.kubectl("exec", "deploy/redis", "--", "/usr/bin/redis-cli", "get", "key"), "kept")
+	n.redisSays("kept", "get", "key")
 	tr.end(t, "the daemon's death")
 	if now := n.kubectl("get", "pods", "-o", "jsonpath={.items[*].metadata.uid}"); now != pods {
 		t.Errorf("other pods run after the daemon's death: %s, were %s", now, pods)

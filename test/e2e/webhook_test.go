@@ -59,17 +59,13 @@ func TestAWebhookThatNeverAnswersEndsInTime(t *testing.T) {
 		return err
 	}
 	n.eventually("the webhook to be asked", time.Minute, func() error {
-		begin := time.Now()
 		if err = create("refused-"); err == nil {
 			return errorf("it was not")
-		}
-		if took := time.Since(begin); took >= 10*time.Second {
-			t.Errorf("refused after %s, want about 1 s: 10 s are the default", took)
 		}
 		return nil
 	})
 	const words = `failed calling webhook "silent.example.test": failed to call webhook: Post "`
-	if !apierrors.IsInternalError(err) || !strings.Contains(err.Error(), words) || !strings.Contains(err.Error(), "context deadline exceeded") {
+	if !apierrors.IsInternalError(err) || !strings.Contains(err.Error(), words) || !strings.Contains(err.Error(), "?timeout=1s") || !strings.Contains(err.Error(), "context deadline exceeded") {
 		t.Errorf("refused with %v\nwant an internal error with %q", err, words)
 	}
 
