@@ -35,6 +35,8 @@ type machine struct {
 	client  *fake.Clientset
 	runtime *containertest.Fake
 	images  *fakeImages
+	watches *watches
+	starts  int
 	dir     string
 	stop    func()
 }
@@ -47,6 +49,8 @@ func newMachine(t *testing.T) *machine {
 		t: t, runtime: containertest.NewFake(), images: &fakeImages{present: map[string]bool{"img": true}, remote: map[string]bool{}}, dir: t.TempDir(),
 		client: fake.NewClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName}, Spec: corev1.NodeSpec{PodCIDRs: []string{"10.0.0.0/24"}}}),
 	}
+	m.watches = watchesOf(m.client)
+	writesStatusAlone(m.client)
 	m.start()
 	t.Cleanup(func() { m.stop() })
 	return m
@@ -81,6 +85,8 @@ func (m *machine) start() {
 	if err := n.Ready(ready); err != nil {
 		m.t.Fatal(err)
 	}
+	m.starts++
+	m.until("it follows what it reads", func() bool { return m.watches.atLeast(m.starts) })
 }
 
 func pod(name string, containers ...corev1.Container) *corev1.Pod {
@@ -406,7 +412,7 @@ func TestReadinessFollowsItsProbe(t *testing.T) {
 	m := newMachine(t)
 	ok, get := probed(t)
 	c := ctr("main")
-	c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: get}, PeriodSeconds: 1, TimeoutSeconds: 1, FailureThreshold: 1, SuccessThreshold: 1}
+	c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: get}, PeriodSeconds: 1, TimeoutSeconds: 60, FailureThreshold: 1, SuccessThreshold: 1}
 	m.create(pod("a", c))
 	p := m.untilPod("a", "runs", phase(corev1.PodRunning))
 	if ready(p) {
@@ -425,7 +431,7 @@ func TestAContainerThatIsNotAliveIsStartedAgain(t *testing.T) {
 	m := newMachine(t)
 	ok, get := probed(t)
 	c := ctr("main")
-	c.LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: get}, PeriodSeconds: 1, TimeoutSeconds: 1, FailureThreshold: 1}
+	c.LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: get}, PeriodSeconds: 1, TimeoutSeconds: 60, FailureThreshold: 1}
 	ok.Store(true)
 	m.create(pod("a", c))
 	m.untilPod("a", "is ready", ready)
@@ -439,7 +445,7 @@ func TestNothingIsProbedBeforeTheStartupProbeSucceeds(t *testing.T) {
 	m := newMachine(t)
 	ok, get := probed(t)
 	c := ctr("main")
-	c.StartupProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: get}, PeriodSeconds: 1, TimeoutSeconds: 1, FailureThreshold: 30}
+	c.StartupProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: get}, PeriodSeconds: 1, TimeoutSeconds: 60, FailureThreshold: 30}
 	c.LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"alive"}}}, PeriodSeconds: 1, FailureThreshold: 1}
 	m.create(pod("a", c))
 	p := m.untilPod("a", "runs", phase(corev1.PodRunning))
@@ -488,7 +494,7 @@ func TestAPodThatIsActiveForTooLongFails(t *testing.T) {
 	second := int64(1)
 	p.Spec.ActiveDeadlineSeconds = &second
 	m.create(p)
-	m.untilPod("a", "is ready", ready)
+	m.until("it runs", func() bool { return m.runtime.Did("start main") })
 	end := m.untilPod("a", "has failed", phase(corev1.PodFailed))
 	if end.Status.Reason != "DeadlineExceeded" {
 		t.Errorf("reason %q", end.Status.Reason)
