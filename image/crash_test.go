@@ -149,8 +149,9 @@ func tmpfs(t *testing.T, megabytes int) string {
 	return dir
 }
 
-// killAtWork runs a child until some time after it began to work.
-func killAtWork(t *testing.T, work string, after time.Duration) {
+// killAtWork runs a child until some time after it began to work; from then on also, if in is not empty, until there is
+// something in that directory.
+func killAtWork(t *testing.T, work string, after time.Duration, in string) {
 	t.Helper()
 	child := exec.Command("/proc/self/exe")
 	child.Env = append(os.Environ(), childWork+"="+work)
@@ -165,9 +166,20 @@ func killAtWork(t *testing.T, work string, after time.Duration) {
 	}
 	lines := bufio.NewReader(out)
 	_, _ = lines.ReadString('\n') // an end without it shows below
-	timer := time.AfterFunc(after, func() { _ = child.Process.Kill() })
-	defer timer.Stop()
+	killed := make(chan struct{})
+	timer := time.AfterFunc(after, func() {
+		defer close(killed)
+		for deadline := time.Now().Add(time.Minute); in != "" && time.Now().Before(deadline); {
+			if entries, err := os.ReadDir(in); err == nil && len(entries) > 0 {
+				break
+			}
+		}
+		_ = child.Process.Kill()
+	})
 	_, _ = io.Copy(io.Discard, lines)
+	if !timer.Stop() {
+		<-killed
+	}
 	_ = child.Wait() // it was killed
 	if child.ProcessState.Exited() {
 		t.Fatalf("the child ended by itself: %v: %s", child.ProcessState, complaint.String())
@@ -234,8 +246,12 @@ func TestAKillAtAnyMomentLeavesWholeImagesAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	halfMade := 0
-	for range crashes {
-		killAtWork(t, strings.Join([]string{dir, ref, archive}, "\n"), rand.N(120*time.Millisecond))
+	for round := range crashes {
+		in := ""
+		if round%2 == 1 { // however busy the machine, not only between two works
+			in = filepath.Join(dir, "tmp")
+		}
+		killAtWork(t, strings.Join([]string{dir, ref, archive}, "\n"), rand.N(120*time.Millisecond), in)
 		if crashed, err := filepath.Glob(filepath.Join(dir, "tmp/*")); err == nil && len(crashed) > 0 {
 			halfMade++
 		}

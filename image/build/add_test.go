@@ -77,7 +77,7 @@ func TestAddOfAURLIsCheckedAndFollowsItsContent(t *testing.T) {
 
 func TestIndependentStagesRunBesideOneAnother(t *testing.T) {
 	r := newRig(t)
-	const meet = "RUN --mount=type=cache,target=/m touch /m/%; n=0; until test -e /m/one -a -e /m/two; do n=$((n+1)); test $n -lt 500 || exit 1; usleep 10000; done; touch /%\n"
+	const meet = "RUN --mount=type=cache,target=/m touch /m/%; n=0; until test -e /m/one -a -e /m/two; do n=$((n+1)); test $n -lt 6000 || exit 1; usleep 10000; done; touch /%\n"
 	text := "FROM base AS one\n" + strings.ReplaceAll(meet, "%", "one") + "FROM base AS two\n" + strings.ReplaceAll(meet, "%", "two") +
 		"FROM base\nCOPY --from=one /one /\nCOPY --from=two /two /\n"
 	r.build(text, Options{})

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,9 +89,11 @@ func (r *rig) crashing(n string) (Result, error) {
 // buildAndDie is a build that is killed at the point whose number the second word of work is.
 func buildAndDie(work string) {
 	dir, number, _ := strings.Cut(work, "\n")
-	left, _ := strconv.Atoi(number)
+	most, _ := strconv.Atoi(number)
+	left := atomic.Int64{} // stages are built beside one another
+	left.Store(int64(most))
 	die := func(string) error {
-		if left--; left == 0 {
+		if left.Add(-1) == 0 {
 			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
 			select {}
 		}
@@ -185,16 +188,17 @@ func TestAnErrorAtAnyStepIsToldAndLeavesNothing(t *testing.T) {
 	injected := errors.New("injected")
 	hits := 0
 	for number := 1; ; number++ {
-		left := number
+		left := atomic.Int64{}
+		left.Store(int64(number))
 		r.builder.config.Images = faulty{r.store, func(string) error {
-			if left--; left == 0 {
+			if left.Add(-1) == 0 {
 				return injected
 			}
 			return nil
 		}}
 		_, err := r.crashing(strconv.Itoa(number))
 		r.builder.config.Images = r.store
-		if left > 0 {
+		if left.Load() > 0 {
 			break // it has fewer points
 		}
 		what := fmt.Sprintf("error at point %d", number)
