@@ -29,7 +29,7 @@ func (g Group) Processes() ([]int, error) {
 func members(dirs []string) ([]int, error) {
 	for _, dir := range dirs {
 		pids, err := library.GetAllPids(dir)
-		if !errors.Is(err, fs.ErrNotExist) {
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV) { // it goes before it is opened, or before it is read
 			return pids, err
 		}
 	}
@@ -61,23 +61,24 @@ func (g Group) Kill(spared ...int) error {
 // killMembers kills until it sees none that it has not killed: they may fork meanwhile.
 func killMembers(dirs []string, spared []int) error {
 	killed := map[int]bool{}
-	for _, pid := range spared {
-		killed[pid] = true
-	}
 	for {
 		pids, err := members(dirs)
 		if err != nil {
 			return err
 		}
-		pids = slices.DeleteFunc(pids, func(pid int) bool { return killed[pid] })
-		if len(pids) == 0 {
-			return nil
-		}
+		fresh := false
 		for _, pid := range pids {
-			killed[pid] = true
+			if slices.Contains(spared, pid) {
+				continue
+			}
+			fresh = fresh || !killed[pid]
+			killed[pid] = true // and once more if it is still there: by now the number may be another's, who was forked meanwhile
 			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("kill process %d: %w", pid, err)
 			}
+		}
+		if !fresh {
+			return nil
 		}
 	}
 }
