@@ -51,7 +51,7 @@ func TestTheShimRestartsAContainerAsItsPolicySays(t *testing.T) {
 		t.Error("to CRI it does not run")
 	}
 	r.eventually("it waits", func() bool { return r.details(always).Restarting })
-	check(t, r.engine.StopContainer(context.Background(), always, time.Second))
+	check(t, r.engine.StopContainer(context.Background(), always, time.Minute))
 	if s := r.status(always); s.State != cri.ContainerState_CONTAINER_EXITED || s.ExitCode != 0 {
 		t.Errorf("stopped while it waits: %v", s)
 	}
@@ -63,7 +63,10 @@ func TestAStopThatWasAskedForEndsRestarts(t *testing.T) {
 		"stop": func(id string) error { return r.engine.StopContainer(context.Background(), id, time.Minute) },
 		"kill": func(id string) error { return r.engine.Kill(context.Background(), id, "KILL") },
 	} {
-		id := r.started(sh("trap 'exit 4' TERM; while true; do sleep 0.05; done"), Extra{Restart: Restart{Policy: RestartUnlessStopped}})
+		config := sh("trap 'exit 4' TERM; echo up; while true; do sleep 0.05; done")
+		config.LogPath = name + ".log"
+		id := r.started(config, Extra{Restart: Restart{Policy: RestartUnlessStopped}})
+		r.eventually("it listens to signals", func() bool { said, _ := os.ReadFile(filepath.Join(r.logs, config.LogPath)); return len(said) > 0 })
 		check(t, end(id))
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		if _, err := r.engine.Wait(ctx, id); err != nil {

@@ -415,7 +415,7 @@ func TestEverythingInAGroupDiesWithTheContainer(t *testing.T) {
 		if len(list) == 0 {
 			continue
 		}
-		if again := list[0]; again.State != "Z" && again.Name == p.Name && len(again.Args) > 0 && again.Args[0] == p.Args[0] {
+		if again := list[0]; again.State != "Z" && again.Started.Equal(p.Started) {
 			t.Errorf("left: %+v", again)
 		}
 	}

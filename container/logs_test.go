@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -143,7 +144,7 @@ func TestPortsOfAPodAreForwarded(t *testing.T) {
 	_, err := ours.Write([]byte(text))
 	check(t, err)
 	got := make([]byte, len(text))
-	_, err = ours.Read(got)
+	_, err = io.ReadFull(ours, got)
 	check(t, err)
 	if string(got) != text {
 		t.Errorf("got %q", got)

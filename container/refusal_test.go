@@ -60,7 +60,7 @@ func TestAnImagesStopSignalThatIsNoneIsSIGTERM(t *testing.T) {
 	r.start()
 	id := r.launch(sh("trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done"))
 	r.eventually("it is up", func() bool { return strings.Contains(r.output(), "up") })
-	check(t, r.engine.StopContainer(t.Context(), id, 20*time.Second))
+	check(t, r.engine.StopContainer(t.Context(), id, time.Minute))
 	if status := r.status(id); status.ExitCode != 7 {
 		t.Errorf("status is %v", status)
 	}
@@ -142,7 +142,7 @@ func TestWhatAnExecLeavesBehindDoesNotHoldItsCaller(t *testing.T) {
 	cancel()
 	select {
 	case <-ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("it waits for what is left")
 	}
 }

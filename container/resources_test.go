@@ -185,7 +185,7 @@ func TestLimitsThatMakeNoSenseAreRefused(t *testing.T) {
 func TestForksBeyondTheLimitFail(t *testing.T) {
 	r := newRig(t)
 	pids := int64(8)
-	out, _ := r.resultWith(sh("i=0; while [ $i -lt 20 ]; do sleep 5 & i=$((i+1)); done; echo all"), Extra{PidsLimit: &pids})
+	out, _ := r.resultWith(sh("i=0; while [ $i -lt 20 ]; do sleep 1000 & i=$((i+1)); done; echo all"), Extra{PidsLimit: &pids})
 	if !strings.Contains(out, "fork") || strings.Contains(out, "all") {
 		t.Errorf("it says %s", out)
 	}
