@@ -62,7 +62,7 @@ type hostProcess struct {
 
 func (h *hostProcess) start(p Process) error {
 	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	h.cmd.WaitDelay = time.Second // grandchildren may keep the output open
+	h.cmd.WaitDelay = time.Minute // grandchildren may keep the output open
 	h.cmd.Stdout, h.cmd.Stderr = p.Stdout, p.Stderr
 	var feed io.WriteCloser
 	if p.Stdin != nil {

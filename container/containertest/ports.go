@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"time"
 )
@@ -18,13 +19,19 @@ func portBehaviours() map[string]func(*rig) {
 	}
 }
 
-// freePort is one where nobody listens, on this machine nor in a new pod.
+// freePort is one where nobody listens, on this machine nor in a new pod. It is none of those that the kernel gives to whoever asks
+// for any, as others do meanwhile.
 func (r *rig) freePort() int32 {
 	r.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	r.check(err)
-	defer l.Close()
-	return int32(l.Addr().(*net.TCPAddr).Port)
+	for range 100 {
+		port := 10000 + rand.Int32N(20000)
+		if l, err := net.Listen("tcp", fmt.Sprint(":", port)); err == nil {
+			r.check(l.Close())
+			return port
+		}
+	}
+	r.Fatal("no port is free")
+	return 0
 }
 
 // serve runs a server of one connection in a new container and waits until it listens on the port.
