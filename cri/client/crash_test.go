@@ -116,7 +116,7 @@ func TestAServerThatIsKilledWhileItMakesPodsLeavesNoneHalfMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	background(t, c.Run)
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer stop()
 	known := map[string]bool{}
 	for round := range 6 {

@@ -40,7 +40,7 @@ func TestAClientFindsARuntimeThatHasStartedAnew(t *testing.T) {
 	if _, err := c.Version(t.Context()); err == nil {
 		t.Error("there is no server yet, and it answers")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for range 2 {
 		stop := serve(t, path)

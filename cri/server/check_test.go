@@ -190,7 +190,7 @@ func TestAMessageThatIsTooLargeIsRefusedAndTheNextOneAnswered(t *testing.T) {
 func TestAReaderOfEventsThatIsTooSlowIsToldToListAgain(t *testing.T) {
 	fake := containertest.NewFake()
 	c := dialServer(t, fake)
-	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer stop()
 	stream, err := c.GetContainerEvents(ctx, &cri.GetEventsRequest{})
 	if err != nil {
