@@ -173,7 +173,7 @@ func TestAPushThatFailsNamesTheImage(t *testing.T) {
 }
 
 func TestAProgramOfDebiansPackagesRunsFromItsImage(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	if err := imagebuild.Download(ctx, dir, []string{"busybox"}); err != nil {

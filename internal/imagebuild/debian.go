@@ -16,7 +16,7 @@ func Download(ctx context.Context, dir string, packages []string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	download := exec.CommandContext(ctx, "apt-get", append([]string{"download", "-qq"}, packages...)...)
+	download := exec.CommandContext(ctx, "apt-get", append([]string{"download", "-qq", "-o", "Acquire::Retries=3"}, packages...)...)
 	download.Dir = dir
 	if out, err := download.CombinedOutput(); err != nil {
 		return fmt.Errorf("apt-get download %s: %w\n%s", strings.Join(packages, " "), err, out)
