@@ -156,18 +156,20 @@ func TestBuildsThatAreKilledLeaveNothing(t *testing.T) {
 			t.Fatalf("the first build: %v\n%s", err, out)
 		}
 		took := time.Since(begun)
-		hits := 0
-		for i := range crashes {
-			n, after := strconv.Itoa(i+1), took/20+rand.N(took)
+		hits, builds := 0, 0
+		for ; builds < crashes || hits < crashes/3 && builds < 5*crashes; builds++ {
+			n, after := strconv.Itoa(builds+1), took/20+rand.N(took)
 			if b.killed(n, after) {
 				hits++
+			} else {
+				took -= took / 5 // the first one had no cache, and perhaps a busier machine
 			}
 			what := fmt.Sprintf("killed after %v", after)
 			b.succeeds(what, n)
 			b.sound(what)
 		}
 		if hits < crashes/3 {
-			t.Errorf("only %d of %d builds were killed: the test proves little", hits, crashes)
+			t.Errorf("only %d of %d builds were killed: the test proves little", hits, builds)
 		}
 		b.orphans()
 	})

@@ -58,13 +58,13 @@ func exitCode(t *testing.T, err error) int {
 // until waits for a condition.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	deadline, tick := time.After(30*time.Second), time.NewTicker(10*time.Millisecond)
+	deadline, tick := time.After(3*time.Minute), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for !is() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("still not so after thirty seconds: %s", what)
+			t.Fatalf("still not so after three minutes: %s", what)
 		}
 	}
 }
@@ -72,13 +72,13 @@ func until(t *testing.T, what string, is func() bool) {
 // says waits until a buffer has a text.
 func says(t *testing.T, b interface{ String() string }, text string) {
 	t.Helper()
-	deadline, tick := time.After(30*time.Second), time.NewTicker(10*time.Millisecond)
+	deadline, tick := time.After(3*time.Minute), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for !strings.Contains(b.String(), text) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("%q has not come after thirty seconds: %q", text, b.String())
+			t.Fatalf("%q has not come after three minutes: %q", text, b.String())
 		}
 	}
 }
