@@ -168,7 +168,12 @@ func (c Conn) packet() (data, oob []byte, err error) {
 }
 
 func receive(fd int) (data, oob []byte, err error) {
-	n, _, err := unix.Recvfrom(fd, nil, unix.MSG_PEEK|unix.MSG_TRUNC)
+	n, err := waiting(fd)
+	if err == nil && n == 0 { // the other end has gone, perhaps just after its last word: that is there by now
+		if n, err = waiting(fd); err == nil && n == 0 {
+			err = io.EOF
+		}
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -176,14 +181,17 @@ func receive(fd int) (data, oob []byte, err error) {
 		return nil, nil, fmt.Errorf("message of %d bytes is longer than %d", n, biggest)
 	}
 	data, oob = make([]byte, n), make([]byte, unix.CmsgSpace(4*8))
-	n, oobn, flags, _, err := unix.Recvmsg(fd, data, oob, unix.MSG_CMSG_CLOEXEC)
-	if err == nil && n == 0 {
-		err = io.EOF
-	}
+	_, oobn, flags, _, err := unix.Recvmsg(fd, data, oob, unix.MSG_CMSG_CLOEXEC)
 	if err == nil && flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
 		err = errors.New("message was cut off")
 	}
 	return data, oob[:max(oobn, 0)], err
+}
+
+// waiting is the length of the next message, 0 if there is none and never will be: no message is empty.
+func waiting(fd int) (int, error) {
+	n, _, err := unix.Recvfrom(fd, nil, unix.MSG_PEEK|unix.MSG_TRUNC)
+	return n, err
 }
 
 func descriptors(oob []byte) ([]*os.File, error) {
