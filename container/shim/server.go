@@ -212,7 +212,12 @@ func connect(family int, to unix.Sockaddr) (int, error) {
 	}
 	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 5})
 	if err == nil {
-		err = unix.Connect(fd, to)
+		for err = unix.Connect(fd, to); errors.Is(err, unix.EINTR); { // with a timeout the kernel does not begin again by itself (signal(7))
+			err = unix.Connect(fd, to)
+		}
+		if errors.Is(err, unix.EISCONN) { // it was there when we asked again
+			err = nil
+		}
 	}
 	if err == nil {
 		err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{})
