@@ -203,6 +203,7 @@ func host(t *testing.T) string {
 }
 
 func TestResetLeavesNothing(t *testing.T) {
+	eventually(t, "earlier tests' links have gone", func() bool { return !strings.Contains(host(t), "link nt") })
 	before := host(t)
 	f := start(t, "10.42.0.0/24", "fd42::/64")
 	f.pod(mapping(cri.Protocol_TCP, 9000, 8080, ""))
@@ -211,9 +212,16 @@ func TestResetLeavesNothing(t *testing.T) {
 	if err := Reset(f.config); err != nil {
 		t.Fatal(err)
 	}
-	if after := host(t); after != before {
-		t.Errorf("before:\n%s\nafter:\n%s", before, after)
-	}
+	after := ""
+	defer func() {
+		if after != before {
+			t.Logf("before:\n%s\nafter:\n%s", before, after)
+		}
+	}()
+	eventually(t, "all is as before", func() bool { // the kernel takes links and routes away in the background
+		after = host(t)
+		return after == before
+	})
 	if _, err := os.Stat(f.config.StateDir); !os.IsNotExist(err) {
 		t.Errorf("state directory: %v", err)
 	}

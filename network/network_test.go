@@ -81,7 +81,7 @@ func (f *fixture) run(podCIDRs ...string) {
 
 // limit is a context that ends before the test's patience.
 func (f *fixture) limit() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	f.t.Cleanup(cancel)
 	return ctx
 }
@@ -111,7 +111,7 @@ func (f *fixture) pod(ports ...*cri.PortMapping) pod {
 // eventually polls until ok or a deadline.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(time.Minute)
+	deadline := time.NewTimer(3 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

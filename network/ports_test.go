@@ -50,7 +50,7 @@ func TestHostPortOfOneAddressLeavesOthersAlone(t *testing.T) {
 	p := f.pod(mapping(cri.Protocol_TCP, 9000, 8080, "198.51.100.1"))
 	networktest.Serve(t, p, "tcp", ":8080", "p")
 	networktest.MustAsk(t, outside, "tcp", "198.51.100.1:9000")
-	if _, err := networktest.Ask(networktest.Node{T: t}, "tcp", "192.0.2.10:9000"); err == nil {
+	if _, err := networktest.AskBriefly(networktest.Node{T: t}, "tcp", "192.0.2.10:9000"); err == nil {
 		t.Error("the port answers on an address it was not given")
 	}
 }
@@ -76,7 +76,7 @@ func TestHostPortEndsWithDetach(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if a, err := networktest.On(conn); err != nil || a.Server != "old" {
+	if a, err := networktest.On(conn, networktest.Patience); err != nil || a.Server != "old" {
 		t.Fatalf("got %v, %v", a, err)
 	}
 	if err := f.Detach(f.limit(), p.id); err != nil {
@@ -84,7 +84,7 @@ func TestHostPortEndsWithDetach(t *testing.T) {
 	}
 	next := f.pod(mapping(cri.Protocol_UDP, 9000, 8080, ""))
 	networktest.Serve(t, next, "udp", ":8080", "new")
-	if a, err := networktest.On(conn); err != nil || a.Server != "new" {
+	if a, err := networktest.On(conn, networktest.Patience); err != nil || a.Server != "new" {
 		t.Errorf("the same socket then reaches %v, %v; want the new pod", a, err)
 	}
 }
@@ -99,7 +99,7 @@ func TestPodCannotUseTheHostsLoopback(t *testing.T) {
 		}
 		return loopbackVia(podLink)
 	})
-	if a, err := networktest.Ask(p, "udp", "127.0.0.1:7000"); err == nil {
+	if a, err := networktest.AskBriefly(p, "udp", "127.0.0.1:7000"); err == nil {
 		t.Errorf("the host's loopback answered a pod: %v", a)
 	}
 }

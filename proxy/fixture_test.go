@@ -147,7 +147,7 @@ func run(t testing.TB, part func(context.Context) error) func() {
 }
 
 func (f *fixture) limit() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	f.t.Cleanup(cancel)
 	return ctx
 }
@@ -306,7 +306,7 @@ func inKernel(t testing.TB, set string, key nft.Key) bool {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(time.Minute)
+	deadline := time.NewTimer(3 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

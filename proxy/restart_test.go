@@ -117,14 +117,14 @@ func TestUDPClientMovesFromADeadEndpoint(t *testing.T) {
 			return err
 		})
 		defer conns[address].Close()
-		if a, err := networktest.On(conns[address]); err != nil || a.Server != old.name {
+		if a, err := networktest.On(conns[address], networktest.Patience); err != nil || a.Server != old.name {
 			t.Fatalf("%s: got %v, %v", address, a, err)
 		}
 	}
 	f.update(slice(new))
 	for address, conn := range conns {
 		eventually(t, "the socket to "+address+" reaches the new endpoint", func() bool {
-			a, err := networktest.On(conn)
+			a, err := networktest.On(conn, networktest.Brief)
 			return err == nil && a.Server == new.name
 		})
 	}
@@ -140,12 +140,12 @@ func TestUDPClientThatWasRefusedIsServedOnceThereIsAnEndpoint(t *testing.T) {
 		return err
 	})
 	defer conn.Close()
-	if a, err := networktest.On(conn); err == nil {
+	if a, err := networktest.On(conn, networktest.Brief); err == nil {
 		t.Fatalf("got %v without endpoints", a)
 	}
 	f.update(slice(backend))
 	eventually(t, "the same socket reaches the endpoint", func() bool {
-		_, err := networktest.On(conn)
+		_, err := networktest.On(conn, networktest.Brief)
 		return err == nil
 	})
 }

@@ -131,7 +131,7 @@ func TestBalancerTakesOnlyItsSourceRanges(t *testing.T) {
 	}), slice(backend))
 	networktest.MustAsk(t, client, "tcp", "203.0.113.6:80")
 	networktest.MustAsk(t, outside, "tcp", "203.0.113.5:80")
-	if a, err := networktest.Ask(outside, "tcp", "203.0.113.6:80"); err == nil {
+	if a, err := networktest.AskBriefly(outside, "tcp", "203.0.113.6:80"); err == nil {
 		t.Errorf("a client outside the ranges got %v", a)
 	}
 }
@@ -158,7 +158,7 @@ func TestOtherPortOfAClusterIPRefuses(t *testing.T) {
 	if _, err := networktest.Ask(client, "tcp", clusterIP+":81"); !refused(err) {
 		t.Errorf("got %v, want connection refused", err)
 	}
-	if _, err := networktest.Ask(client, "tcp", "10.43.7.7:80"); !timedOut(err) {
+	if _, err := networktest.AskBriefly(client, "tcp", "10.43.7.7:80"); !timedOut(err) {
 		t.Errorf("address of no Service: got %v, want silence", err)
 	}
 }
@@ -251,7 +251,7 @@ func TestLocalExternalTrafficWithoutLocalEndpointsIsDropped(t *testing.T) {
 	other := "node2"
 	s.Endpoints[0].NodeName = &other
 	f.create(service(withNodePort, withLocalTraffic), s)
-	if a, err := networktest.Ask(outside, "tcp", "198.51.100.1:30080"); !timedOut(err) {
+	if a, err := networktest.AskBriefly(outside, "tcp", "198.51.100.1:30080"); !timedOut(err) {
 		t.Errorf("from outside: got %v, %v, want silence", a, err)
 	}
 	networktest.MustAsk(t, client, "tcp", "192.0.2.10:30080")

@@ -10,8 +10,12 @@ import (
 	"time"
 )
 
-// timeout of one question: long enough for a busy machine, short enough to see that nothing answers.
-const timeout = 3 * time.Second
+// How long one question waits: Patience where an answer must come, however busy the machine is, and Brief to see that
+// nothing answers.
+const (
+	Patience = time.Minute
+	Brief    = 3 * time.Second
+)
 
 // Answer is what a server said.
 type Answer struct {
@@ -112,24 +116,33 @@ func host(a net.Addr) string {
 
 // Ask connects from a place and returns the answer.
 func Ask(from Place, network, address string) (Answer, error) {
+	return ask(from, network, address, Patience)
+}
+
+// AskBriefly is Ask where silence is expected.
+func AskBriefly(from Place, network, address string) (Answer, error) {
+	return ask(from, network, address, Brief)
+}
+
+func ask(from Place, network, address string, limit time.Duration) (Answer, error) {
 	var answer Answer
 	var failure error
 	from.Do(func() error {
-		conn, err := net.DialTimeout(network, address, timeout)
+		conn, err := net.DialTimeout(network, address, limit)
 		if err != nil {
 			failure = err
 			return nil
 		}
 		defer conn.Close()
-		answer, failure = On(conn)
+		answer, failure = On(conn, limit)
 		return nil
 	})
 	return answer, failure
 }
 
-// On asks on a connection.
-func On(conn net.Conn) (Answer, error) {
-	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+// On asks on a connection, and waits no longer than limit.
+func On(conn net.Conn, limit time.Duration) (Answer, error) {
+	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return Answer{}, err
 	}
 	if _, err := conn.Write([]byte("?\n")); err != nil {
