@@ -50,7 +50,7 @@ func run(t *testing.T, c controller.Controller, objects ...runtime.Object) kuber
 	return client
 }
 
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // await takes n from a channel.
 func await[T any](t *testing.T, from <-chan T, n int) []T {

@@ -49,7 +49,7 @@ func Run(t testing.TB, on On, controllers ...controller.Controller) {
 			t.Errorf("controllers: %v", err)
 		}
 	})
-	soon, cancel := context.WithTimeout(ctx, 30*time.Second)
+	soon, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	if err := manager.Ready(soon); err != nil {
 		t.Fatalf("controllers are not ready: %v", err)

@@ -21,12 +21,14 @@ import (
 
 const pem = "-----BEGIN CERTIFICATE-----"
 
-func publishing(t *testing.T) kubernetes.Interface {
+func publishing(t *testing.T) kubernetes.Interface { return publish(t).Client }
+
+func publish(t *testing.T) *apiservertest.Cluster {
 	t.Helper()
 	c := apiservertest.Start(t, []apiserver.Kind{namespace.Kind(), configmap.Kind(), secret.Kind(), node.Kind(node.Config{}),
 		pod.Kind(pod.Config{}), serviceaccount.Kind(serviceaccount.Config{})}, nil)
 	controllertest.Run(t, controllertest.On{Client: c.Client, Informers: c.Informers}, configmap.RootCA([]byte(pem)))
-	return c.Client
+	return c
 }
 
 func awaitRootCA(t *testing.T, client kubernetes.Interface, namespace string) *corev1.ConfigMap {
@@ -75,7 +77,8 @@ func TestDeletedRootCAComesBack(t *testing.T) {
 }
 
 func TestNamespaceThatGoesGetsNoRootCA(t *testing.T) {
-	client := publishing(t)
+	c := publish(t)
+	client := c.Client
 	kept := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "going"}} // its finalizer keeps it terminating
 	if _, err := client.CoreV1().Namespaces().Create(t.Context(), kept, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -85,6 +88,10 @@ func TestNamespaceThatGoesGetsNoRootCA(t *testing.T) {
 	if err := client.CoreV1().Namespaces().Delete(t.Context(), "going", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	apiservertest.Eventually(t, func() bool { // the controller knows that it goes
+		n, err := c.Informers.Core().V1().Namespaces().Lister().Get("going")
+		return err == nil && n.DeletionTimestamp != nil
+	})
 	if err := client.CoreV1().ConfigMaps("going").Delete(t.Context(), "kube-root-ca.crt", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -160,6 +160,10 @@ func TestSetsAreAdoptedAndReleasedByTheirLabels(t *testing.T) {
 	}
 	_, err := w.Client.AppsV1().ReplicaSets(ns).Create(t.Context(), orphan, metav1.CreateOptions{})
 	w.check(err)
+	apiservertest.Eventually(t, func() bool { // else another is made first
+		_, err := w.Informers.Apps().V1().ReplicaSets().Lister().ReplicaSets(ns).Get("orphan")
+		return err == nil
+	})
 	w.create(2, "")
 	w.rolledOut()
 	if rs := w.sets()["v1"]; rs.Name != "orphan" || !metav1.IsControlledBy(rs, w.get()) || *rs.Spec.Replicas != 2 {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/retry"
@@ -186,12 +187,13 @@ func deploymentOf(t testing.TB, replicas int, spec string) *appsv1.Deployment {
 
 func (w *world) edit(f func(d *appsv1.Deployment)) {
 	w.t.Helper()
-	w.check(retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		d := w.get()
-		f(d)
-		_, err := w.Client.AppsV1().Deployments(ns).Update(w.t.Context(), d, metav1.UpdateOptions{})
-		return err
-	}))
+	w.check(retry.RetryOnConflict(wait.Backoff{Steps: 1000, Duration: time.Millisecond}, // the controller writes, too
+		func() error {
+			d := w.get()
+			f(d)
+			_, err := w.Client.AppsV1().Deployments(ns).Update(w.t.Context(), d, metav1.UpdateOptions{})
+			return err
+		}))
 }
 
 func image(name string) func(d *appsv1.Deployment) {

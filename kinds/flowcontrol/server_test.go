@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap"
 	"k8s.io/client-go/util/retry"
 
@@ -67,7 +69,7 @@ func TestReconcile(t *testing.T) {
 
 	change := func(name, auto string) {
 		t.Helper()
-		err := retry.RetryOnConflict(retry.DefaultRetry, func() error { // the server itself writes to its status
+		err := retry.RetryOnConflict(wait.Backoff{Steps: 1000, Duration: time.Millisecond}, func() error { // the server itself writes to its status
 			s, err := schemas.Get(ctx, name, metav1.GetOptions{})
 			if err != nil {
 				return err

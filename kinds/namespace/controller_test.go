@@ -92,6 +92,10 @@ func TestCustomResourcesGoWithTheirNamespace(t *testing.T) {
 		_, err := boats.Namespace("n").Create(t.Context(), boat, metav1.CreateOptions{})
 		return err == nil
 	})
+	apiservertest.Eventually(t, func() bool { // and the controller hears of it by discovery
+		lists, err := c.Client.Discovery().ServerPreferredNamespacedResources()
+		return err == nil && slices.ContainsFunc(lists, func(l *metav1.APIResourceList) bool { return l.GroupVersion == "harbour.example/v1" })
+	})
 	erase(t, c, "n")
 	awaitGone(t, c, "n")
 	left, err := boats.List(t.Context(), metav1.ListOptions{})

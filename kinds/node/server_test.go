@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
 
 	"dhow/apiserver"
@@ -74,7 +75,7 @@ func (w *world) node(name string) *corev1.Node {
 // say posts a node's readiness.
 func (w *world) say(name string, ready corev1.ConditionStatus) {
 	w.t.Helper()
-	w.check(retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	w.check(retry.RetryOnConflict(wait.Backoff{Steps: 1000, Duration: time.Millisecond}, func() error { // the controllers write, too
 		n := w.node(name)
 		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready, LastHeartbeatTime: metav1.NewTime(w.clock.now())}}
 		_, err := w.Client.CoreV1().Nodes().UpdateStatus(w.t.Context(), n, metav1.UpdateOptions{})
@@ -172,6 +173,10 @@ func TestSilentNodeIsLostAndComesBack(t *testing.T) {
 
 	w.clock.forward(30 * time.Second)
 	w.beat("well")
+	apiservertest.Eventually(t, func() bool { // its beat has been heard
+		l, err := w.Informers.Coordination().V1().Leases().Lister().Leases(corev1.NamespaceNodeLease).Get("well")
+		return err == nil && l.Spec.RenewTime.After(time.Now().Add(20*time.Second))
+	})
 	w.clock.forward(21 * time.Second)
 	apiservertest.Eventually(t, func() bool {
 		w.nudge("silent")

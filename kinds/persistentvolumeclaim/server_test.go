@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -164,7 +166,7 @@ func TestStatusIsWrittenThroughItsOwnEndpoint(t *testing.T) {
 func TestColumnsOfClaims(t *testing.T) {
 	client := start(t)
 	createClaim(t, client)
-	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	err := retry.RetryOnConflict(wait.Backoff{Steps: 1000, Duration: time.Millisecond}, func() error { // the controller writes, too
 		c := must(client.CoreV1().PersistentVolumeClaims("default").Get(t.Context(), "c", metav1.GetOptions{}))(t)
 		c.Spec.VolumeName = "v"
 		_, err := client.CoreV1().PersistentVolumeClaims("default").Update(t.Context(), c, metav1.UpdateOptions{})

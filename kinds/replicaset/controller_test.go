@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/yaml"
@@ -63,10 +64,13 @@ func create(t *testing.T, c *apiservertest.Cluster, replicas int, more string) *
 	return made
 }
 
+// often is how often a write is tried that the controller's may cross.
+var often = wait.Backoff{Steps: 1000, Duration: time.Millisecond}
+
 func scale(t *testing.T, c *apiservertest.Cluster, replicas int32) *appsv1.ReplicaSet {
 	t.Helper()
 	var rs *appsv1.ReplicaSet
-	check(t, retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	check(t, retry.RetryOnConflict(often, func() error {
 		now, err := c.Client.AppsV1().ReplicaSets(ns).Get(t.Context(), "r", metav1.GetOptions{})
 		check(t, err)
 		now.Spec.Replicas = &replicas
@@ -83,9 +87,10 @@ func pods(t *testing.T, c *apiservertest.Cluster) []corev1.Pod {
 	return list.Items
 }
 
-func makeReady(t *testing.T, c *apiservertest.Cluster, name string) {
+// makeReady says that a pod has been ready since then.
+func makeReady(t *testing.T, c *apiservertest.Cluster, name string, since time.Time) {
 	t.Helper()
-	status := `{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True","lastTransitionTime":"` + time.Now().UTC().Format(time.RFC3339) + `"}]}}`
+	status := `{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True","lastTransitionTime":"` + since.UTC().Format(time.RFC3339) + `"}]}}`
 	_, err := c.Client.CoreV1().Pods(ns).Patch(t.Context(), name, types.MergePatchType, []byte(status), metav1.PatchOptions{}, "status")
 	check(t, err)
 }
@@ -118,7 +123,7 @@ func TestPodsFollowTheNumberAndTheStatusFollowsThePods(t *testing.T) {
 			t.Errorf("pod %s of %v", p.Name, p.OwnerReferences)
 		}
 	}
-	makeReady(t, c, all[1].Name)
+	makeReady(t, c, all[1].Name, time.Now())
 	await(t, c, "3 3 1 1")
 	scale(t, c, 1)
 	await(t, c, "1 1 1 1")
@@ -140,10 +145,13 @@ func TestPodsFollowTheNumberAndTheStatusFollowsThePods(t *testing.T) {
 
 func TestPodIsAvailableOnceItHasBeenReadyForLongEnough(t *testing.T) {
 	c := control(t)
-	create(t, c, 1, "minReadySeconds: 2,")
+	const seconds = 600
+	create(t, c, 1, fmt.Sprintf("minReadySeconds: %d,", seconds))
 	await(t, c, "1 1 0 0")
-	makeReady(t, c, pods(t, c)[0].Name)
+	name := pods(t, c)[0].Name
+	makeReady(t, c, name, time.Now())
 	await(t, c, "1 1 1 0")
+	makeReady(t, c, name, time.Now().Add(2*time.Second-seconds*time.Second)) // two seconds to go, in which nothing happens
 	await(t, c, "1 1 1 1")
 }
 
@@ -155,6 +163,10 @@ func TestOrphansAreAdoptedAndPodsWithOtherLabelsAreReleased(t *testing.T) {
 	}
 	_, err := c.Client.CoreV1().Pods(ns).Create(t.Context(), orphan, metav1.CreateOptions{})
 	check(t, err)
+	apiservertest.Eventually(t, func() bool { // else one more is made first, and either may go
+		_, err := c.Informers.Core().V1().Pods().Lister().Pods(ns).Get("orphan")
+		return err == nil
+	})
 	rs := create(t, c, 2, "")
 	await(t, c, "2 2 0 0")
 	if all := pods(t, c); len(all) != 2 {

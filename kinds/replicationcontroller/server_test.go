@@ -104,6 +104,10 @@ func TestOrphansAreAdoptedAndPodsWithOtherLabelsAreReleased(t *testing.T) {
 	orphan := checktest.Object[corev1.Pod](t, `{metadata: {name: orphan, labels: {app: a}}, spec: {containers: [{name: c, image: i}]}}`)
 	_, err := c.Client.CoreV1().Pods(ns).Create(t.Context(), orphan, metav1.CreateOptions{})
 	check(t, err)
+	apiservertest.Eventually(t, func() bool { // else one more is made first, and either may go
+		_, err := c.Informers.Core().V1().Pods().Lister().Pods(ns).Get("orphan")
+		return err == nil
+	})
 	made := create(t, c, 1)
 	await(t, c, 1)
 	apiservertest.Eventually(t, func() bool {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 
 	"dhow/api/admit/admittest"
 	"dhow/apiserver"
@@ -42,8 +43,14 @@ import (
 	"dhow/kinds/statefulset"
 )
 
+// server is an administrator's client, and what the server's own parts have seen so far.
+type server struct {
+	kubernetes.Interface
+	seen corelisters.ResourceQuotaLister
+}
+
 // start serves what the controller watches, with admission and the controller at work.
-func start(t *testing.T) kubernetes.Interface {
+func start(t *testing.T) *server {
 	t.Helper()
 	services, err := service.Kind(service.Config{CIDRs: []netip.Prefix{netip.MustParsePrefix("10.43.0.0/24")}, FirstNodePort: 30000, LastNodePort: 30100})
 	if err != nil {
@@ -72,11 +79,11 @@ func start(t *testing.T) kubernetes.Interface {
 	if err := controllers.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return cluster.Client
+	return &server{cluster.Client, cluster.Informers.Core().V1().ResourceQuotas().Lister()}
 }
 
-// bounded makes a namespace with a quota whose use has been counted.
-func bounded(t *testing.T, client kubernetes.Interface, spec string) string {
+// bounded makes a namespace with a quota whose use has been counted, as admission has seen.
+func bounded(t *testing.T, client *server, spec string) string {
 	t.Helper()
 	n, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "n-"}}, metav1.CreateOptions{})
 	if err != nil {
@@ -87,13 +94,13 @@ func bounded(t *testing.T, client kubernetes.Interface, spec string) string {
 		t.Fatal(err)
 	}
 	apiservertest.Eventually(t, func() bool {
-		q, err := client.CoreV1().ResourceQuotas(n.Name).Get(t.Context(), "q", metav1.GetOptions{})
+		q, err := client.seen.ResourceQuotas(n.Name).Get("q")
 		return err == nil && len(q.Status.Used) == len(q.Spec.Hard)
 	})
 	return n.Name
 }
 
-func used(t *testing.T, client kubernetes.Interface, namespace, name, want string) {
+func used(t *testing.T, client *server, namespace, name, want string) {
 	t.Helper()
 	last := ""
 	defer func() {
@@ -102,7 +109,7 @@ func used(t *testing.T, client kubernetes.Interface, namespace, name, want strin
 		}
 	}()
 	apiservertest.Eventually(t, func() bool {
-		q, err := client.CoreV1().ResourceQuotas(namespace).Get(t.Context(), "q", metav1.GetOptions{})
+		q, err := client.seen.ResourceQuotas(namespace).Get("q")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +120,7 @@ func used(t *testing.T, client kubernetes.Interface, namespace, name, want strin
 }
 
 // makePod makes a pod of a generated name.
-func makePod(t *testing.T, client kubernetes.Interface, namespace, spec string) (*corev1.Pod, error) {
+func makePod(t *testing.T, client *server, namespace, spec string) (*corev1.Pod, error) {
 	t.Helper()
 	p := admittest.YAML[corev1.Pod](t, `{metadata: {generateName: p-}, spec: `+spec+`}`)
 	return client.CoreV1().Pods(namespace).Create(t.Context(), p, metav1.CreateOptions{})

@@ -60,6 +60,13 @@ func awaitReady(t *testing.T, c *apiservertest.Cluster, name string, want metav1
 	})
 }
 
+// awaitRanges waits until Services see so many ranges.
+func awaitRanges(t *testing.T, c *apiservertest.Cluster, count int) {
+	t.Helper()
+	seen := servicecidr.View{Informers: func() informers.SharedInformerFactory { return c.Informers }}
+	apiservertest.Eventually(t, func() bool { return len(seen.Ranges()) == count })
+}
+
 func TestEveryClusterIPHasAnIPAddress(t *testing.T) {
 	c := start(t)
 	awaitReady(t, c, "kubernetes", metav1.ConditionTrue)
@@ -105,6 +112,7 @@ func TestServicesLiveInFurtherRangesAndKeepThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitReady(t, c, "more", metav1.ConditionTrue)
+	awaitRanges(t, c, 2)
 	if _, err := services.Create(t.Context(), newService("web", "203.0.113.10"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -116,6 +124,7 @@ func TestServicesLiveInFurtherRangesAndKeepThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitReady(t, c, "more", metav1.ConditionFalse)
+	awaitRanges(t, c, 1)
 	if _, err := services.Create(t.Context(), newService("late", "203.0.113.11"), metav1.CreateOptions{}); !apierrors.IsInvalid(err) {
 		t.Errorf("out of a range that goes: %v", err)
 	}
