@@ -79,13 +79,13 @@ func who(a *Authentication, token string) (string, []string) {
 
 func eventually(t *testing.T, done func() bool) {
 	t.Helper()
-	tick, deadline := time.NewTicker(10*time.Millisecond), time.After(time.Minute)
+	tick, deadline := time.NewTicker(10*time.Millisecond), time.After(3*time.Minute)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("still not so after a minute")
+			t.Fatal("still not so after three minutes")
 		}
 	}
 }

@@ -72,13 +72,13 @@ func asks(a *Authorization, name, namespace string) authorizer.Decision {
 
 func eventually(t *testing.T, done func() bool) {
 	t.Helper()
-	tick, deadline := time.NewTicker(10*time.Millisecond), time.After(time.Minute)
+	tick, deadline := time.NewTicker(10*time.Millisecond), time.After(3*time.Minute)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("still not so after a minute")
+			t.Fatal("still not so after three minutes")
 		}
 	}
 }

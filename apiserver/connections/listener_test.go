@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dhow/internal/logtest"
 )
 
 func listening(t *testing.T, most int, log *slog.Logger) *Listener {
@@ -32,8 +34,8 @@ func dial(t *testing.T, l net.Listener) net.Conn {
 }
 
 func TestAConnectionBeyondTheLimitWaitsUntilAnotherEnds(t *testing.T) {
-	var out strings.Builder
-	l := listening(t, 2, slog.New(slog.NewTextHandler(&out, nil)))
+	out := &logtest.Buffer{}
+	l := listening(t, 2, slog.New(slog.NewTextHandler(out, nil)))
 	for range 3 {
 		dial(t, l)
 	}
@@ -47,6 +49,15 @@ func TestAConnectionBeyondTheLimitWaitsUntilAnotherEnds(t *testing.T) {
 	}
 	third := make(chan error, 1)
 	go func() { _, err := l.Accept(); third <- err }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !out.Has("level=WARN") { // until it waits
+		select {
+		case err := <-third:
+			t.Fatalf("a third was accepted: %v", err)
+		case <-tick.C:
+		}
+	}
 	select {
 	case err := <-third:
 		t.Fatalf("a third was accepted: %v", err)

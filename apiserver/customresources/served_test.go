@@ -47,9 +47,13 @@ func (w *world) useOnce(t *testing.T, name string) {
 	if err != nil || len(list.Items) != 1 {
 		t.Errorf("listed %v, %v", list, err)
 	}
-	if _, err := w.Client.Discovery().ServerResourcesForGroupVersion(name + ".example.com/v1"); err != nil {
-		t.Error(err)
-	}
+	apiservertest.Eventually(t, func() bool { // another watch tells discovery
+		_, err := w.Client.Discovery().ServerResourcesForGroupVersion(name + ".example.com/v1")
+		if err != nil && !apierrors.IsNotFound(err) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 }
 
 func TestCustomGroupsComeBehindAllOthersInDiscovery(t *testing.T) {

@@ -23,6 +23,10 @@ func limit(t *testing.T, w *world, ns, name, most string) *corev1.ConfigMap {
 	if err != nil {
 		t.Fatal(err)
 	}
+	apiservertest.Eventually(t, func() bool { // policies read it there
+		_, err := w.configMaps.ConfigMaps(ns).Get(name)
+		return err == nil
+	})
 	return m
 }
 
@@ -68,8 +72,10 @@ func TestParametersAreFollowed(t *testing.T) {
 	registered := w.Client.AdmissionregistrationV1()
 	for _, name := range []string{"before", "after"} { // the second finds what the first has left
 		w.policy(t, name, spec, binding)
-		_, err := w.create(t, ns, `{metadata: {generateName: a-}, data: {a: "", b: ""}}`)
-		admittest.Check(t, err, "denied request: too many")
+		apiservertest.Eventually(t, func() bool { // the parameter has been seen
+			_, err := w.create(t, ns, `{metadata: {generateName: a-}, data: {a: "", b: ""}}`)
+			return err != nil && strings.HasSuffix(err.Error(), "denied request: too many")
+		})
 		s.Data["most"] = []byte("2")
 		if s, err = secrets.Update(t.Context(), s, metav1.UpdateOptions{}); err != nil {
 			t.Fatal(err)

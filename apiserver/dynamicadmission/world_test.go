@@ -21,6 +21,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	restclient "k8s.io/client-go/rest"
 
 	"dhow/api/admit/admittest"
@@ -56,7 +57,9 @@ type world struct {
 	// client is the administrator's; what it is warned of is kept.
 	client   kubernetes.Interface
 	warnings warnings
-	markers  int
+	// configMaps are what the server's own parts have seen.
+	configMaps corelisters.ConfigMapLister
+	markers    int
 }
 
 // start gives a new world. Policies follow their objects at once, not after upstream's second.
@@ -83,6 +86,8 @@ func start(t testing.TB) *world {
 	config := restclient.CopyConfig(w.Server.ClientConfig("system:admin", "system:masters"))
 	config.WarningHandler = &w.warnings
 	w.client = kubernetes.NewForConfigOrDie(config)
+	w.configMaps = w.Informers.Core().V1().ConfigMaps().Lister()
+	w.Informers.Start(w.Context.Done())
 	return w
 }
 
