@@ -48,7 +48,7 @@ func Start(t testing.TB, kinds []apiserver.Kind, edit func(*apiserver.Config)) *
 	check(t, err)
 	db, err := store.New(store.Config{Dir: filepath.Join(dir, "etcd")})
 	check(t, err)
-	wait, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	wait, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	check(t, db.Ready(wait))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -107,17 +107,21 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// Eventually polls until done, for at most a minute: it fails then, and a busy machine is slow.
+// patience is how long tests wait for what must come: a busy machine is slow, and those who have failed a few times in a row
+// (reflectors, queues) rest for up to a minute.
+const patience = 3 * time.Minute
+
+// Eventually polls until done, and fails when patience is at its end.
 func Eventually(t testing.TB, done func() bool) {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(patience)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("still not so after a minute")
+			t.Fatalf("still not so after %s", patience)
 		}
 	}
 }

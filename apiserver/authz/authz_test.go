@@ -54,7 +54,7 @@ func put(t *testing.T, path, text string) {
 // configuration asks the webhook about namespace web only, and then the server's own authorizer.
 func configuration(kubeconfig, condition string) string {
 	text, err := yaml.YAMLToJSON(fmt.Appendf(nil, `{apiVersion: apiserver.config.k8s.io/v1, kind: AuthorizationConfiguration, authorizers: [
-		{type: Webhook, name: remote, webhook: {timeout: 3s, subjectAccessReviewVersion: v1, matchConditionSubjectAccessReviewVersion: v1,
+		{type: Webhook, name: remote, webhook: {timeout: 30s, subjectAccessReviewVersion: v1, matchConditionSubjectAccessReviewVersion: v1,
 			failurePolicy: Deny, authorizedTTL: 1s, unauthorizedTTL: 1s, connectionInfo: {type: KubeConfigFile, kubeConfigFile: %q},
 			matchConditions: [{expression: %q}]}},
 		{type: RBAC, name: rbac}]}`, kubeconfig, condition))

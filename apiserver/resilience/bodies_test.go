@@ -55,7 +55,7 @@ func TestBodiesThatWouldTakeMuchAreRefusedAndTheServerGoesOn(t *testing.T) {
 		if r.code != test.code || r.status.Status != metav1.StatusFailure {
 			t.Errorf("%s: status %d, want %d: %.300s", test.name, r.code, test.code, r.body)
 		}
-		if took := time.Since(begin); took > 10*time.Second {
+		if took := time.Since(begin); took > time.Minute {
 			t.Errorf("%s: took %s", test.name, took)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/kubernetes"
+	restclient "k8s.io/client-go/rest"
 
 	"dhow/apiserver/apiservertest"
 )
@@ -43,7 +44,7 @@ func TestTenThousandConnectionsHoldUpNobody(t *testing.T) {
 	create(t, c, "before")
 	before, begin := heap(), time.Now()
 	all := startClients(t, c, work{Count: count})
-	all.await(t, count, 5*time.Minute)
+	all.await(t, count, 10*time.Minute)
 	took, each := time.Since(begin), (heap()-before)/count
 	t.Logf("%d connections in %s, %d KB each", count, took.Round(time.Millisecond), each>>10)
 	if each > 100<<10 {
@@ -53,7 +54,7 @@ func TestTenThousandConnectionsHoldUpNobody(t *testing.T) {
 	if r := do(t, httpClient(t, c.Config), http.MethodPost, c.Config.Host+mapsPath, "application/json", `{"metadata":{"name":"meanwhile"}}`); r.code != http.StatusCreated {
 		t.Errorf("another client meanwhile: %d %s", r.code, r.body)
 	}
-	if took := time.Since(begin); took > 10*time.Second {
+	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("another client meanwhile was answered after %s", took)
 	}
 }
@@ -64,7 +65,7 @@ func TestIdleWatchersTakeLittleMemory(t *testing.T) {
 	create(t, c, "before")
 	before := heap()
 	all := startClients(t, c, work{Count: count, Watch: true, PerSocket: 50})
-	all.await(t, count, 2*time.Minute)
+	all.await(t, count, 5*time.Minute)
 	each := (heap() - before) / count
 	t.Logf("each of %d watchers takes %d KB", count, each>>10)
 	if each > 150<<10 {
@@ -90,6 +91,18 @@ func withFewFiles(t *testing.T, most uint64) *apiservertest.Cluster {
 	return apiservertest.Start(t, bare(), nil)
 }
 
+// patientClient has no timeout of its own, not even for the handshake.
+func patientClient(t *testing.T, config *restclient.Config) *http.Client {
+	t.Helper()
+	secure, err := restclient.TLSConfigFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{TLSClientConfig: secure}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
 func TestConnectionsLeaveFilesForTheStoreAndOthersWaitTheirTurn(t *testing.T) {
 	c := withFewFiles(t, 400)
 	early := kubernetes.NewForConfigOrDie(c.Config)
@@ -97,14 +110,14 @@ func TestConnectionsLeaveFilesForTheStoreAndOthersWaitTheirTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := startClients(t, c, work{Count: 500})
-	all.await(t, 299, 2*time.Minute) // three quarters of 400, with the early one
+	all.await(t, 299, 5*time.Minute) // three quarters of 400, with the early one
 	for name, client := range map[string]kubernetes.Interface{"early": early, "inside": c.Client} {
 		if _, err := client.CoreV1().ConfigMaps("default").Create(c.Context, configMap(name, "1"), createOptions); err != nil {
 			t.Errorf("%s while connections have run out: %v", name, err)
 		}
 	}
 	late := make(chan error, 1)
-	another := httpClient(t, c.Config, "http/1.1") // on a connection of its own
+	another := patientClient(t, c.Config) // on a connection of its own
 	go func() {
 		response, err := another.Get(c.Config.Host + "/version")
 		if err == nil {

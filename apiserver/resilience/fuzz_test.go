@@ -22,7 +22,7 @@ func checkBad(t *testing.T, r reply, begin time.Time) {
 	if r.code >= 400 && r.status.Status != metav1.StatusFailure {
 		t.Errorf("status %d without a Status: %q", r.code, r.body)
 	}
-	if took := time.Since(begin); took > 20*time.Second {
+	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("took %s", took)
 	}
 }

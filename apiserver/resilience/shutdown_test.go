@@ -74,10 +74,11 @@ func untilNot(client *http.Client, url string) int {
 }
 
 func TestReadinessFailsFirstWhileAllElseIsAnswered(t *testing.T) {
+	t.Parallel() // its end takes a while
 	dir, address, wrong := t.TempDir(), apiservertest.FreeAddress(t), make(chan error, 1)
 	slowEnd := func(c *apiserver.Config) {
 		c.Limits = apiserver.DefaultLimits()
-		c.Limits.ShutdownDelay = 3 * time.Second
+		c.Limits.ShutdownDelay = 15 * time.Second // enough for four requests on a busy machine
 	}
 	client := httpClient(t, apiservertest.Admin(t, dir, address))
 	serve(t, dir, address, slowEnd, func(t *testing.T, c *apiservertest.Cluster) {

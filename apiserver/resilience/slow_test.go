@@ -80,15 +80,17 @@ func TestAWatcherThatNeverReadsIsEndedAndOthersKeepUp(t *testing.T) {
 		}
 		select {
 		case <-all.ResultChan():
-		case <-time.After(30 * time.Second):
+		case <-time.After(3 * time.Minute):
 			t.Fatalf("another watcher has no event %d", i)
 		}
 	}
 	// The cache's own window holds about 100 events.
-	if more := heap() - before; more > 60<<20 {
+	more := heap() - before
+	t.Logf("%d MB more are in use", more>>20)
+	if more > 60<<20 {
 		t.Errorf("%d MB more are in use", more>>20)
 	}
-	if err := stuck.SetReadDeadline(time.Now().Add(60 * time.Second)); err != nil {
+	if err := stuck.SetReadDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	var got bytes.Buffer

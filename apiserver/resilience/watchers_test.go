@@ -74,7 +74,7 @@ func TestManyWatchersOfManyUpdatesAllSeeTheLast(t *testing.T) {
 			return true
 		}
 	}
-	within(t, 60*time.Second, "all watchers have listed", all("1"))
+	within(t, 5*time.Minute, "all watchers have listed", all("1"))
 	updates, begin := 0, time.Now()
 	tick := time.NewTicker(time.Second / 500)
 	defer tick.Stop()
@@ -92,7 +92,7 @@ func TestManyWatchersOfManyUpdatesAllSeeTheLast(t *testing.T) {
 		update(t, c, i, "last")
 	}
 	last := time.Now()
-	within(t, 120*time.Second, "all watchers have the last state", all("last"))
+	within(t, 5*time.Minute, "all watchers have the last state", all("last"))
 	t.Logf("%d watchers, %.0f updates/s for %d s: all have the last %s after it was written", count, rate, seconds, time.Since(last).Round(time.Millisecond))
 }
 
