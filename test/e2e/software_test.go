@@ -106,7 +106,7 @@ type traffic struct {
 func startTraffic(url string) *traffic {
 	ctx, stop := context.WithCancel(context.Background())
 	tr := &traffic{stop: stop, done: make(chan struct{})}
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	go func() {
 		defer close(tr.done)
 		for ctx.Err() == nil {
