@@ -127,7 +127,7 @@ spec:
 	if out, err := n.dhow("reset", "--yes"); err != nil {
 		t.Fatalf("reset: %v\n%s", err, out)
 	}
-	n.ended = nil // it has been killed
+	n.ended = nil                                                         // it has been killed
 	n.eventually("nothing to be left behind", time.Minute, func() error { // the kernel takes some of it away in the background
 		if left := difference(n.hostTrace(), before); len(left) > 0 {
 			return errorf("left behind: %v", left)
