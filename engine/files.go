@@ -57,18 +57,31 @@ func writeInPlace(path, text string) error {
 var resolvConfs = []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}
 
 // Resolver is how names are looked up (resolv.conf(5)).
-type Resolver struct{ Servers, Search, Options []string }
+type Resolver struct {
+	Servers, Search, Options []string
+	// Machine are servers on the machine's loopback, which can be asked from its network only.
+	Machine []string
+}
 
-// MachineResolver is the machine's own. Servers on its loopback are of no use in another network namespace.
+// MachineResolver is the machine's own. Servers on its loopback are of use in its own network alone; where there are others,
+// nobody else needs them.
 func MachineResolver(loopback bool) Resolver {
 	var r Resolver
 	for _, path := range resolvConfs {
-		host, err := readResolvConf(path, loopback)
+		host, err := readResolvConf(path)
 		if err != nil {
 			continue
 		}
-		r = Resolver{host["nameserver"], host["search"], host["options"]}
+		r.Search, r.Options = host["search"], host["options"]
+		for _, server := range host["nameserver"] {
+			if a, err := netip.ParseAddr(server); err == nil && a.IsLoopback() && !loopback {
+				r.Machine = append(r.Machine, server)
+			} else if err == nil {
+				r.Servers = append(r.Servers, server)
+			}
+		}
 		if len(r.Servers) > 0 {
+			r.Machine = nil
 			break
 		}
 	}
@@ -90,7 +103,7 @@ func (r Resolver) text() string {
 	return b.String()
 }
 
-func readResolvConf(path string, loopback bool) (map[string][]string, error) {
+func readResolvConf(path string) (map[string][]string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -107,9 +120,7 @@ func readResolvConf(path string, loopback bool) (map[string][]string, error) {
 			found[fields[0]] = fields[1:]
 			continue
 		}
-		if a, err := netip.ParseAddr(fields[1]); err == nil && (loopback || !a.IsLoopback()) {
-			found["nameserver"] = append(found["nameserver"], fields[1])
-		}
+		found["nameserver"] = append(found["nameserver"], fields[1])
 	}
 	return found, lines.Err()
 }

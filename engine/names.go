@@ -41,7 +41,8 @@ func (s *Service) answerNames(ctx context.Context, runtime *container.Engine, c 
 		return err
 	}
 	hosts := filepath.Join(s.dir(c.ID), containerFiles["/etc/hosts"])
-	server, err := runtime.Resolve(ctx, c.State.Sandbox, hosts, c.resolver().Servers)
+	r := c.resolver()
+	server, err := runtime.Resolve(ctx, c.State.Sandbox, hosts, r.Servers, r.Machine)
 	if err != nil {
 		return err
 	}
@@ -50,9 +51,10 @@ func (s *Service) answerNames(ctx context.Context, runtime *container.Engine, c 
 
 // resolver is what the user says, and what the machine has where he is silent.
 func (c *Container) resolver() Resolver {
-	r, machine := Resolver{c.Spec.DNS, c.Spec.DNSSearch, c.Spec.DNSOptions}, MachineResolver(c.Spec.NetworkMode == "host")
+	r := Resolver{Servers: c.Spec.DNS, Search: c.Spec.DNSSearch, Options: c.Spec.DNSOptions}
+	machine := MachineResolver(c.Spec.NetworkMode == "host")
 	if len(r.Servers) == 0 {
-		r.Servers = machine.Servers
+		r.Servers, r.Machine = machine.Servers, machine.Machine
 	}
 	if len(r.Search) == 0 {
 		r.Search = machine.Search

@@ -19,7 +19,8 @@ const (
 	OpDial   = "dial"   // Port; reply: a descriptor connected to it on the pod's loopback
 	OpWatch  = "watch"  // replies: Changed, one for each container that starts or ends
 	OpQuit   = "quit"   // kill what runs and end
-	// OpResolve answers for names: Hosts, Servers; reply: Port. The container asks at resolver.Address.
+	// OpResolve answers for names: Hosts, Servers, Machine; a descriptor of the machine's network namespace; reply: Port. The
+	// container asks at resolver.Address.
 	OpResolve = "resolve"
 	OpResize  = "resize" // on the connection of exec or attach: Width, Height
 )
@@ -38,9 +39,11 @@ type Request struct {
 	Restart   *Restart `json:"restart,omitempty"`
 	Width     uint16   `json:"width,omitempty"`
 	Height    uint16   `json:"height,omitempty"`
-	// Hosts is a hosts file on the machine, Servers are the addresses of those who know other names.
+	// Hosts is a hosts file on the machine, Servers are the addresses of those who know other names. Machine are more of them,
+	// which the machine reaches and the container does not.
 	Hosts   string   `json:"hosts,omitempty"`
 	Servers []string `json:"servers,omitempty"`
+	Machine []string `json:"machine,omitempty"`
 }
 
 // Reply is what the shim answers.

@@ -38,7 +38,7 @@ func (s *Server) ask(packet []byte, q question, kind int) []byte {
 }
 
 // exchange asks one server.
-func exchange(server unix.Sockaddr, packet []byte, q question, kind int, within time.Duration) ([]byte, error) {
+func exchange(server other, packet []byte, q question, kind int, within time.Duration) ([]byte, error) {
 	f, err := connect(server, kind, within)
 	if err != nil {
 		return nil, err

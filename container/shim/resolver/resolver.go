@@ -40,7 +40,19 @@ type Server struct {
 	lastPatience          time.Duration
 
 	mu       sync.Mutex
-	upstream []unix.Sockaddr
+	upstream []other
+}
+
+// Upstream are servers that know other names.
+type Upstream struct {
+	Addresses []string
+	// Namespace is the network that they are asked from; nil: the container's.
+	Namespace *os.File
+}
+
+type other struct {
+	to        unix.Sockaddr
+	namespace *os.File
 }
 
 // Listen opens a port of Address other than 53, which the container may want at all of its addresses.
@@ -59,20 +71,17 @@ func (s *Server) Port() int { return s.port }
 
 // Use says by which hosts file it answers from now on, and which servers it asks for what is not in there. What is no
 // address, or its own, is passed over.
-func (s *Server) Use(hostsFile string, upstream []string) {
-	s.use(hostsFile, upstream, Port)
+func (s *Server) Use(hostsFile string, others ...Upstream) {
+	s.use(hostsFile, Port, others...)
 }
 
-func (s *Server) use(hostsFile string, upstream []string, port int) {
-	var all []unix.Sockaddr
-	for _, text := range upstream {
-		switch address := parseAddress(text); len(address) {
-		case 4:
-			if own := [4]byte(address); own != Address {
-				all = append(all, &unix.SockaddrInet4{Addr: own, Port: port})
+func (s *Server) use(hostsFile string, port int, others ...Upstream) {
+	var all []other
+	for _, o := range others {
+		for _, text := range o.Addresses {
+			if to := socketAddress(text, port); to != nil {
+				all = append(all, other{to, o.Namespace})
 			}
-		case 16:
-			all = append(all, &unix.SockaddrInet6{Addr: [16]byte(address), Port: port})
 		}
 	}
 	s.hosts.use(hostsFile)
@@ -81,7 +90,20 @@ func (s *Server) use(hostsFile string, upstream []string, port int) {
 	s.upstream = all
 }
 
-func (s *Server) servers() []unix.Sockaddr {
+// socketAddress is nil for what is no address, or the server's own.
+func socketAddress(text string, port int) unix.Sockaddr {
+	switch address := parseAddress(text); len(address) {
+	case 4:
+		if to := [4]byte(address); to != Address {
+			return &unix.SockaddrInet4{Addr: to, Port: port}
+		}
+	case 16:
+		return &unix.SockaddrInet6{Addr: [16]byte(address), Port: port}
+	}
+	return nil
+}
+
+func (s *Server) servers() []other {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.upstream

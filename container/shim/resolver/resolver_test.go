@@ -36,7 +36,7 @@ func serve(t *testing.T, hosts string, port int, upstream ...string) (s *Server,
 	s.patience, s.lastPatience = time.Minute, time.Minute // however busy the machine, a server here answers or is not there
 	file = filepath.Join(t.TempDir(), "hosts")
 	write(t, file, hosts)
-	s.use(file, upstream, port)
+	s.use(file, port, Upstream{Addresses: upstream})
 	done := make(chan struct{})
 	go func() { defer close(done); s.Serve() }()
 	t.Cleanup(func() {

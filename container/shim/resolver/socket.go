@@ -59,16 +59,16 @@ func bind(kind, port int) (fd, bound int, err error) {
 }
 
 // connect opens a connection to a server, or for datagrams a socket that hears nobody else.
-func connect(to unix.Sockaddr, kind int, within time.Duration) (*os.File, error) {
+func connect(server other, kind int, within time.Duration) (*os.File, error) {
 	family := unix.AF_INET
-	if _, ok := to.(*unix.SockaddrInet6); ok {
+	if _, ok := server.to.(*unix.SockaddrInet6); ok {
 		family = unix.AF_INET6
 	}
-	fd, err := open(family, kind)
+	fd, err := openIn(server.namespace, family, kind)
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Connect(fd, to)
+	err = unix.Connect(fd, server.to)
 	f := os.NewFile(uintptr(fd), "server")
 	if errors.Is(err, unix.EINPROGRESS) {
 		err = errors.Join(f.SetDeadline(time.Now().Add(within)), connected(f))
