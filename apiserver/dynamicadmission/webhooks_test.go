@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"dhow/api/admit/admittest"
+	"dhow/apiserver/apiservertest"
 )
 
 func TestMutatingWebhooksRunByTheirConfigurationsNamesThenInOrder(t *testing.T) {
@@ -216,6 +217,10 @@ func TestWebhooksSeeWhatIsDeletedAndUpdated(t *testing.T) {
 	if _, err := maps.Update(t.Context(), m, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	apiservertest.Eventually(t, func() bool { // else it is asked of the deletion of what the watch cache has still, too
+		cached, err := maps.Get(t.Context(), "a", metav1.GetOptions{ResourceVersion: "0"})
+		return err == nil && cached.Data["a"] == "2"
+	})
 	admittest.Check(t, maps.Delete(t.Context(), "a", metav1.DeleteOptions{}), `admission webhook "see.example.com" denied the request: Conflict`)
 	admittest.Check(t, maps.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}), `denied the request: Conflict`)
 	for _, want := range []struct {
