@@ -168,7 +168,7 @@ func networkSettings(c *engine.Container, pid int) object {
 	for _, e := range c.Spec.Networks {
 		each[e.Network] = attachment(c, engine.Attachment{Aliases: e.Aliases, MAC: e.MAC})
 	}
-	if len(c.Spec.Networks) == 0 && !strings.HasPrefix(c.Spec.NetworkMode, "container:") {
+	if len(c.Spec.Networks) == 0 && !c.Spec.Unconnected && !strings.HasPrefix(c.Spec.NetworkMode, "container:") {
 		each[c.Spec.NetworkMode] = attachment(c, engine.Attachment{})
 	}
 	return o

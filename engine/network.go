@@ -96,7 +96,7 @@ func (c *Container) onBridges() bool { return c.Spec.NetworkMode != "none" && !c
 
 // endpoints are the networks that a container joins when it starts.
 func (c *Container) endpoints() []Endpoint {
-	if len(c.Spec.Networks) == 0 && c.onBridges() {
+	if len(c.Spec.Networks) == 0 && c.onBridges() && !c.Spec.Unconnected {
 		return []Endpoint{{Network: bridgeName}}
 	}
 	return c.Spec.Networks
@@ -171,7 +171,7 @@ func (s *Service) Connect(ctx context.Context, ref string, e Endpoint) error {
 	if err != nil {
 		return err
 	}
-	c.Spec.Networks = append(c.Spec.Networks, e)
+	c.Spec.Networks, c.Spec.Unconnected = append(c.Spec.Networks, e), false
 	if pid := s.PID(c); found.Alive() && pid != 0 {
 		if err := s.answerNamesNow(ctx, c, before); err != nil {
 			return err
@@ -208,9 +208,7 @@ func (s *Service) Disconnect(ctx context.Context, ref, network string) error {
 		return conflict("container %s is not connected to network %s", c.ID, w.Name)
 	}
 	c.Spec.Networks = slices.DeleteFunc(slices.Clone(c.endpoints()), here)
-	if len(c.Spec.Networks) == 0 {
-		c.Spec.NetworkMode = "none"
-	}
+	c.Spec.Unconnected = len(c.Spec.Networks) == 0
 	if err := s.Networks().Disconnect(c.ID, w.ID, fmt.Sprintf("/proc/%d/ns/net", s.PID(c))); err != nil {
 		return err
 	}

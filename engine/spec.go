@@ -50,15 +50,18 @@ type Spec struct {
 
 	// NetworkMode is "bridge" (also if empty), "none", "host", "container:ID" or a network's name.
 	NetworkMode string `json:"networkMode,omitempty"`
-	// Networks are those to join, by name, with what is asked of each; the first is NetworkMode's.
-	Networks   []Endpoint `json:"networks,omitempty"`
-	Ports      []Port     `json:"ports,omitempty"`
-	Exposed    []Port     `json:"exposed,omitempty"`
-	PublishAll bool       `json:"publishAll,omitempty"`
-	DNS        []string   `json:"dns,omitempty"`
-	DNSSearch  []string   `json:"dnsSearch,omitempty"`
-	DNSOptions []string   `json:"dnsOptions,omitempty"`
-	ExtraHosts []string   `json:"extraHosts,omitempty"` // NAME:ADDRESS
+	// Networks are those to join, by name, with what is asked of each; the first is NetworkMode's. Unconnected: it has been
+	// taken out of its last one, and may be connected to another.
+	Networks    []Endpoint `json:"networks,omitempty"`
+	Unconnected bool       `json:"unconnected,omitempty"`
+
+	Ports      []Port   `json:"ports,omitempty"`
+	Exposed    []Port   `json:"exposed,omitempty"`
+	PublishAll bool     `json:"publishAll,omitempty"`
+	DNS        []string `json:"dns,omitempty"`
+	DNSSearch  []string `json:"dnsSearch,omitempty"`
+	DNSOptions []string `json:"dnsOptions,omitempty"`
+	ExtraHosts []string `json:"extraHosts,omitempty"` // NAME:ADDRESS
 
 	// PID, IPC, UTS, UserNS and Cgroup are docker's modes: "", "private", "host", "container:ID", "shareable".
 	PID    string `json:"pid,omitempty"`
