@@ -1,11 +1,12 @@
 package cli
 
 import (
-	"dhow/engine"
-	"dhow/engine/flagtext"
 	"os"
 
 	"github.com/spf13/pflag"
+
+	"dhow/engine"
+	"dhow/engine/flagtext"
 )
 
 func (f *containerFlags) registerStorage(fs *pflag.FlagSet) {
@@ -19,8 +20,7 @@ func (f *containerFlags) registerStorage(fs *pflag.FlagSet) {
 }
 
 func (f *containerFlags) storage(spec *engine.Spec, p *problems) {
-	dir, err := os.Getwd()
-	p.add(err)
+	dir, _ := os.Getwd() // empty: it has been removed, and matters to relative sources only
 	for _, text := range f.volumes {
 		m, err := flagtext.Volume(text, dir)
 		p.add(err)

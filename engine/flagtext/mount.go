@@ -12,7 +12,7 @@ import (
 	"dhow/engine"
 )
 
-// Volume reads --volume: [SOURCE:]TARGET[:OPTIONS]. Relative sources are below dir.
+// Volume reads --volume: [SOURCE:]TARGET[:OPTIONS]. Relative sources are below dir, and an error if that is empty.
 func Volume(text, dir string) (engine.Mount, error) {
 	wrong := func(why string) (engine.Mount, error) {
 		return engine.Mount{}, fmt.Errorf("invalid volume specification: '%s': %s", text, why)
@@ -42,6 +42,9 @@ func Volume(text, dir string) (engine.Mount, error) {
 	if strings.HasPrefix(m.Source, "/") || strings.HasPrefix(m.Source, ".") || strings.HasPrefix(m.Source, "~") {
 		m.Type, m.CreateSource = engine.MountBind, true
 		if !filepath.IsAbs(m.Source) {
+			if dir == "" {
+				return wrong("its source is relative to a working directory that has been removed")
+			}
 			m.Source = filepath.Join(dir, m.Source)
 		}
 		m.Source = filepath.Clean(m.Source)
