@@ -56,6 +56,9 @@ func TestWhoHasATokenCanBelieveClusterInfo(t *testing.T) {
 		t.Helper()
 		apiservertest.Eventually(t, func() bool {
 			info, err = public.Get(t.Context(), "cluster-info", metav1.GetOptions{})
+			if apierrors.IsForbidden(err) { // until the role that lets everybody read it is known
+				return false
+			}
 			check(t, err)
 			return jws.DetachedTokenIsValid(info.Data["jws-kubeconfig-"+id], info.Data["kubeconfig"], id, "0123456789abcdef") == signed
 		})

@@ -1,6 +1,7 @@
 package serviceaccount_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -58,9 +59,8 @@ func TestTokenSecretsAreFilledAndGoWithTheirAccount(t *testing.T) {
 		_, err := core.Secrets("default").Create(t.Context(), s, metav1.CreateOptions{})
 		check(t, err)
 	}
-	var s *corev1.Secret
 	full := func() bool {
-		s, err = core.Secrets("default").Get(t.Context(), "s", metav1.GetOptions{})
+		s, err := core.Secrets("default").Get(t.Context(), "s", metav1.GetOptions{})
 		check(t, err)
 		return string(s.Data["token"]) == "default/a/s" && string(s.Data["ca.crt"]) == "ca" && string(s.Data["namespace"]) == "default" &&
 			s.Annotations[corev1.ServiceAccountUIDKey] == string(account.UID)
@@ -73,8 +73,7 @@ func TestTokenSecretsAreFilledAndGoWithTheirAccount(t *testing.T) {
 	}
 	apiservertest.Eventually(t, full)
 	apiservertest.Eventually(t, gone("stray"))
-	delete(s.Data, "token")
-	_, err = core.Secrets("default").Update(t.Context(), s, metav1.UpdateOptions{})
+	_, err = core.Secrets("default").Patch(t.Context(), "s", types.MergePatchType, []byte(`{"data": {"token": null}}`), metav1.PatchOptions{})
 	check(t, err)
 	apiservertest.Eventually(t, full)
 	check(t, core.ServiceAccounts("default").Delete(t.Context(), "a", metav1.DeleteOptions{}))
@@ -142,7 +141,7 @@ func TestTokensOnceMadeForAccountsEndWhenNobodyUsesThem(t *testing.T) {
 	}
 	_, err = core.ServiceAccounts("default").Create(t.Context(), account, metav1.CreateOptions{})
 	check(t, err)
-	_, err = core.Pods("default").Create(t.Context(), podOf(t, `{spec: {volumes: [{name: v, secret: {secretName: mounted}}]}}`), metav1.CreateOptions{})
+	mounts, err := core.Pods("default").Create(t.Context(), podOf(t, `{spec: {volumes: [{name: v, secret: {secretName: mounted}}]}}`), metav1.CreateOptions{})
 	check(t, err)
 
 	client, err := c.Server.Client(controller.User(declared.Name))
@@ -154,6 +153,12 @@ func TestTokensOnceMadeForAccountsEndWhenNobodyUsesThem(t *testing.T) {
 		c.Informers.Start(c.Context.Done())
 		apiservertest.Eventually(t, i.HasSynced)
 	}
+	apiservertest.Eventually(t, func() bool { // what was made is seen
+		_, last := f.Secrets().Lister().Secrets("default").Get(cases[len(cases)-1].name)
+		_, named := f.ServiceAccounts().Lister().ServiceAccounts("default").Get("a")
+		_, mounted := f.Pods().Lister().Pods("default").Get(mounts.Name)
+		return errors.Join(last, named, mounted) == nil
+	})
 	look := func(name string) string {
 		_, err := cleaner.Reconcile(t.Context(), types.NamespacedName{Namespace: "default", Name: name})
 		check(t, err)

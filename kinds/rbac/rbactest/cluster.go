@@ -5,6 +5,8 @@ package rbactest
 import (
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -24,7 +26,7 @@ func Start(t *testing.T, kinds ...apiserver.Kind) *apiservertest.Cluster {
 	})
 }
 
-// Declare makes the roles of controllers.
+// Declare makes the roles of controllers, and waits until they hold.
 func Declare(t *testing.T, c *apiservertest.Cluster, all ...controller.Controller) {
 	t.Helper()
 	roles, err := controller.Roles(all)
@@ -33,6 +35,17 @@ func Declare(t *testing.T, c *apiservertest.Cluster, all ...controller.Controlle
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, declared := range all {
+		apiservertest.Eventually(t, func() bool {
+			asked := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: controller.User(declared.Name),
+				ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "create", Resource: "events"}}} // which each of them may
+			got, err := c.Client.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), asked, metav1.CreateOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got.Status.Allowed
+		})
 	}
 }
 
