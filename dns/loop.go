@@ -1,10 +1,14 @@
 package dns
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
@@ -19,11 +23,19 @@ type loop struct {
 	next   plugin.Handler
 	server *Server
 	name   string
+	at     string // the address and port of the server block that the plug-in is in
+	stop   chan struct{}
 	seen   atomic.Int32
 }
 
 // seenIsLoop is how often the probe passes by when it goes round; it passes once in any case.
 const seenIsLoop = 3
+
+// The probe is sent again until it has passed: at first nobody listens yet.
+const (
+	probeAgain = 100 * time.Millisecond
+	probeTime  = 30 * time.Second
+)
 
 func setupLoop(c *caddy.Controller) error {
 	for c.Next() {
@@ -32,7 +44,8 @@ func setupLoop(c *caddy.Controller) error {
 		}
 	}
 	config := dnsserver.GetConfig(c)
-	l := &loop{server: running.Load(), name: fmt.Sprintf("%d.%d.%s", rand.Int64(), rand.Int64(), config.Zone)}
+	l := &loop{server: running.Load(), name: fmt.Sprintf("%d.%d.%s", rand.Int64(), rand.Int64(), config.Zone), stop: make(chan struct{})}
+	l.at = net.JoinHostPort(cmp.Or(config.ListenHosts[0], l.server.listen[0].Addr().String()), config.Port)
 	if config.Zone == "." {
 		l.name = l.name[:len(l.name)-1]
 	}
@@ -41,7 +54,12 @@ func setupLoop(c *caddy.Controller) error {
 		return l
 	})
 	c.OnStartup(func() error {
-		l.server.probes.Go(l.probe) // ends with its own time-out
+		l.server.probes.Go(l.probe)
+		return nil
+	})
+	stop := sync.OnceFunc(func() { close(l.stop) })
+	c.OnShutdown(func() error {
+		stop()
 		return nil
 	})
 	return nil
@@ -50,8 +68,21 @@ func setupLoop(c *caddy.Controller) error {
 func (l *loop) probe() {
 	m := new(dns.Msg)
 	m.SetQuestion(l.name, dns.TypeHINFO)
-	// Whether or not there is an answer: what counts is how often the question passes.
-	_, _ = dns.Exchange(m, l.server.listen[0].String())
+	late := time.After(probeTime)
+	for {
+		// Whether or not there is an answer: what counts is how often the question passes.
+		_, _ = dns.Exchange(m, l.at)
+		if l.seen.Load() > 0 {
+			return
+		}
+		select {
+		case <-time.After(probeAgain):
+		case <-late:
+			return
+		case <-l.stop:
+			return
+		}
+	}
 }
 
 // Name implements plugin.Handler.
