@@ -60,6 +60,7 @@ type Server struct {
 	ready     chan struct{} // closed once queries are answered
 	synced    atomic.Bool
 	probes    sync.WaitGroup   // for forwarding loops
+	ending    chan struct{}    // closed when they are to end
 	listen    []netip.AddrPort // set once, before the first Corefile is loaded
 }
 
@@ -85,7 +86,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		config: c, log: c.Log, namespace: namespace, name: name,
 		nodes: c.Informers.Core().V1().Nodes().Lister(),
-		index: records.New(), changed: make(chan struct{}, 1), ready: make(chan struct{}),
+		index: records.New(), changed: make(chan struct{}, 1), ready: make(chan struct{}), ending: make(chan struct{}),
 	}
 	if err := s.follow(); err != nil {
 		return nil, fmt.Errorf("dns: %w", err)

@@ -81,6 +81,8 @@ func (l *loop) probe() {
 			return
 		case <-l.stop:
 			return
+		case <-l.server.ending: // if its instance has never quite started
+			return
 		}
 	}
 }

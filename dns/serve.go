@@ -69,6 +69,7 @@ func (s *Server) serve(ctx context.Context) error {
 			s.log.Warn("cluster dns did not stop cleanly", "err", err)
 		}
 		instance.Wait()
+		close(s.ending)
 		s.probes.Wait()
 	}()
 	var publishing sync.WaitGroup
