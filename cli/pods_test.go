@@ -55,6 +55,7 @@ func TestPodsContainersAreShownBesideTheEnginesOwn(t *testing.T) {
 	until(t, "it is up", func() bool { return m.dhow(t, "logs", name) == "up" })
 	for _, c := range []struct{ args, want string }{
 		{"ps --format {{.Names}}|{{.Image}}|{{.State}}", name + "|busybox|running\nown|busybox|running"},
+		{"ps --format ({{.Networks}})", "()\n(bridge)"},
 		{"ps -q --no-trunc --filter label=" + podNameLabel + "=front", id},
 		{"ps --filter name=own --format {{.Names}}", "own"},
 		{"ps -a --filter status=exited --format {{.Names}}", ""},

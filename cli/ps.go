@@ -127,7 +127,7 @@ func (o *psOptions) row(ctx context.Context, l listed) output.Row {
 	for _, n := range c.Spec.Networks {
 		networks = append(networks, n.Network)
 	}
-	if len(networks) == 0 {
+	if len(networks) == 0 && !c.Spec.Unconnected && !strings.HasPrefix(c.Spec.NetworkMode, "container:") {
 		networks = []string{c.Spec.NetworkMode}
 	}
 	r["LocalVolumes"], r["Mounts"], r["Networks"] = fmt.Sprint(volumeCount(c)), strings.Join(mounts, ","), strings.Join(networks, ",")
