@@ -83,7 +83,7 @@ func locate(ctx context.Context, service *engine.Service, pods podContainers, re
 	return c, pods, err
 }
 
-// errNoPodContainer is what the lists say, too.
+// errNoPodContainer: no pod's container is called so. It says what helps.
 var errNoPodContainer = errors.New("dhow ps -a lists them")
 
 // find gives the id of what a user calls a pod's container: its id or the beginning of one, its name, or pod/name;

@@ -101,6 +101,17 @@ func TestACommandIgnoresNoSignalThatItsStarterIgnored(t *testing.T) {
 	}
 }
 
+func TestACommandIsExecutedWhereTheContainerHasTakenItsProcAway(t *testing.T) {
+	r := newRig(t)
+	config := sh("umount -l /proc && echo gone; sleep 1000")
+	config.Linux.SecurityContext.Privileged = true
+	id := r.launch(config)
+	r.eventually("it has none", func() bool { return strings.Contains(r.output(), "gone") })
+	if out := r.exec(id, "ls /proc; echo works"); out != "works\n" {
+		t.Errorf("it says %q", out)
+	}
+}
+
 func TestAPolicyCanBeChangedWhileTheContainerRuns(t *testing.T) {
 	r := newRig(t)
 	id := r.started(sh("while [ ! -e /tmp/end ]; do sleep 0.02; done; sleep 0.2"), Extra{})

@@ -94,9 +94,7 @@ func (c *container) rights(p *shim.Process) error {
 	if p.SELinux, err = confine.SELinux(s); err != nil {
 		return err
 	}
-	if r := linux.GetResources(); r != nil {
-		score := int(r.OomScoreAdj)
-		p.OOMScoreAdj = &score
-	}
+	score := int(linux.GetResources().GetOomScoreAdj()) // not the starter's
+	p.OOMScoreAdj = &score
 	return nil
 }

@@ -141,6 +141,9 @@ func setOOMScore(score *int) error {
 	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
 		return nil // below our own needs CAP_SYS_RESOURCE: the container is killed sooner than it asks
 	}
+	if errors.Is(err, unix.ENOENT) {
+		return nil // the container has unmounted its /proc; the shim's score is as good
+	}
 	return err
 }
 
