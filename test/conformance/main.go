@@ -100,7 +100,7 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	fmt.Println("running the suite; log in", results)
-	if err := runSuite(ctx, o, d.Kubeconfig(), results); err != nil {
+	if err := runSuite(ctx, o, d, results); err != nil {
 		return err
 	}
 	return judge.Report(filepath.Join(results, "report.json"), os.Stdout)

@@ -11,8 +11,8 @@ import (
 )
 
 // runSuite runs the chosen tests.
-func runSuite(ctx context.Context, o options, kubeconfig, results string) error {
-	kubectl, err := o.kubectl(results)
+func runSuite(ctx context.Context, o options, d *judge.Dhow, results string) error {
+	kubectl, err := o.kubectl(d, results)
 	if err != nil {
 		return err
 	}
@@ -20,17 +20,17 @@ func runSuite(ctx context.Context, o options, kubeconfig, results string) error 
 		"--procs="+strconv.Itoa(o.procs), "--timeout="+o.Timeout.String(), "--focus="+o.Focus, "--skip="+o.Skip,
 		"--no-color", "--succinct", "--silence-skips", "--output-dir="+results, "--json-report=report.json",
 		filepath.Join(o.bin(), o.suite.program), "--",
-		"--kubeconfig="+kubeconfig, "--kubectl-path="+kubectl, "--provider=skeleton",
+		"--kubeconfig="+d.Kubeconfig(), "--kubectl-path="+kubectl, "--provider=skeleton",
 		"--disable-log-dump", "--allowed-not-ready-nodes=0")
 	cmd.Dir, cmd.Env = results, append(os.Environ(), "PATH="+o.bin()+":"+os.Getenv("PATH"))
 	return judge.RunSuite(cmd, filepath.Join(results, "report.json"))
 }
 
-// kubectl is upstream's, or for a suite that is built without it dhow under that name.
-func (o options) kubectl(results string) (string, error) {
+// kubectl is upstream's, or for a suite that is built without it dhow's.
+func (o options) kubectl(d *judge.Dhow, results string) (string, error) {
 	if o.suite.pods {
 		return filepath.Join(o.bin(), "kubectl"), nil
 	}
-	link := filepath.Join(results, "kubectl")
-	return link, os.Symlink(o.Dhow, link)
+	program := filepath.Join(results, "kubectl")
+	return program, d.MakeKubectl(program)
 }

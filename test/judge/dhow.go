@@ -90,6 +90,11 @@ func (d *Dhow) waitReady(ctx context.Context, log string) error {
 	return nil
 }
 
+// MakeKubectl makes a program of dhow's kubectl, which uses nothing of the machine outside the root.
+func (d *Dhow) MakeKubectl(path string) error {
+	return os.WriteFile(path, fmt.Appendf(nil, "#!/bin/sh\nexec '%s' --root '%s' kubectl \"$@\"\n", d.config.Program, d.root), 0o755)
+}
+
 // Run is a dhow command on its root.
 func (d *Dhow) Run(ctx context.Context, args ...string) error {
 	out, err := exec.CommandContext(ctx, d.config.Program, append([]string{"--root", d.root}, args...)...).CombinedOutput()
