@@ -29,6 +29,7 @@ arm64: shim whole ## bin/dhow-arm64, cross-compiled
 demo: build ## the main job, shown end to end, then cleaned up
 	bin/dhow demo
 
+# The umask is for what tests make themselves, contexts of builds for instance.
 test: build lint ## everything CI runs, with a watch on who writes to shared objects; needs root
 	go test -count=1 -tags nocluster -run 'WholeProgram|CommandsOf' ./cli
 	go test -count=1 -tags shimbinary -run WhatIsBuiltIn ./container

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -83,13 +82,13 @@ func readOutput(env *environment, text string) (o build.Output, push bool, err e
 		if text == "-" {
 			return build.Output{Type: "tar", To: env.Stdout}, false, nil
 		}
-		return build.Output{Type: "local", Dest: text, Umask: fs.FileMode(env.umask)}, false, nil
+		return build.Output{Type: "local", Dest: text, Umask: env.umask}, false, nil
 	}
 	given, err := fields(text)
 	if err != nil {
 		return o, false, err
 	}
-	o = build.Output{Type: given["type"], Dest: given["dest"], Umask: fs.FileMode(env.umask)}
+	o = build.Output{Type: given["type"], Dest: given["dest"], Umask: env.umask}
 	switch o.Type {
 	case "docker", "image":
 		push = given["push"] == "true"

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"io/fs"
 	"path/filepath"
 )
 
@@ -14,7 +15,7 @@ type environment struct {
 	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr io.Writer
-	umask  int // the user's
+	umask  fs.FileMode // the user's
 }
 
 func (e *environment) path(elem ...string) string {

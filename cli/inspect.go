@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,11 +28,7 @@ func newInspectCommand(env *environment, kind string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			pods, err := openPods(env)
-			if err != nil {
-				return err
-			}
-			look := inspector{service, pods, images, size}
+			look := inspector{service, sync.OnceValues(func() (podContainers, error) { return openPods(env) }), images, size}
 			var things []any
 			var failed error
 			for _, ref := range args {
@@ -58,7 +55,7 @@ func newInspectCommand(env *environment, kind string) *cobra.Command {
 // inspector looks for things of all kinds.
 type inspector struct {
 	service *engine.Service
-	pods    podContainers
+	pods    func() (podContainers, error)
 	images  *image.Store
 	size    bool
 }
@@ -110,11 +107,15 @@ func (i inspector) own(ctx context.Context, ref string) (any, error) {
 }
 
 func (i inspector) ofPod(ctx context.Context, ref string) (any, error) {
-	c, err := i.pods.Get(ctx, ref)
+	pods, err := i.pods()
 	if err != nil {
 		return nil, err
 	}
-	return describeContainer(ctx, i.pods, c, i.size)
+	c, err := pods.Get(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return describeContainer(ctx, pods, c, i.size)
 }
 
 func (i inspector) image(ctx context.Context, ref string) (any, error) {

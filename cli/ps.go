@@ -141,6 +141,9 @@ func (o *psOptions) row(ctx context.Context, l listed) output.Row {
 // commandText is a container's command in quotes, cut short unless whole.
 func commandText(c *engine.Container, whole bool) string {
 	args := c.Run.Args()
+	if len(args) == 0 {
+		return "" // a list knows none of pods' containers
+	}
 	for i, arg := range args {
 		if i > 0 && strings.Contains(arg, " ") {
 			args[i] = "'" + arg + "'"

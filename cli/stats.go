@@ -99,7 +99,7 @@ func (s *statistics) rows(ctx context.Context) ([]output.Row, error) {
 func (s *statistics) containers(ctx context.Context, pods podContainers) ([]listed, error) {
 	var list []listed
 	for _, ref := range s.refs {
-		c, from, err := locate(ctx, s.service, pods, ref)
+		c, from, err := locate(ctx, s.service, func() (podContainers, error) { return pods, nil }, ref)
 		if err != nil {
 			return nil, err
 		}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/user"
 	"slices"
@@ -14,7 +13,6 @@ import (
 
 	"dhow/cli/output"
 	"dhow/container"
-	"dhow/engine"
 )
 
 func newTopCommand(env *environment) *cobra.Command {
@@ -46,16 +44,11 @@ func processesOf(ctx context.Context, env *environment, ref string) ([]container
 	if err != nil {
 		return nil, err
 	}
-	list, err := service.Top(ctx, ref)
-	var missing *engine.NotFoundError
-	if !errors.As(err, &missing) {
-		return list, err
-	}
-	pods, err := openPods(env)
+	c, from, err := locate(ctx, service, func() (podContainers, error) { return openPods(env) }, ref)
 	if err != nil {
 		return nil, err
 	}
-	return pods.Top(ctx, ref)
+	return from.Top(ctx, c.ID)
 }
 
 // The columns that ps has without -o.
